@@ -1,0 +1,1 @@
+"""GridLens core: emulation, safe publishing and KPI reading; knows nothing of the user interface."""

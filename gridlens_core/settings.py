@@ -1,0 +1,121 @@
+"""Every setting, in one declared table: read once from the environment or a .env file, secrets masked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from pydantic import AwareDatetime, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from gridlens_core.errors import SettingsError
+
+
+class Settings(BaseSettings):
+    """The contract's settings (DESIGN.md 8); an alias is the environment variable."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    database_url: SecretStr | None = Field(
+        None,
+        alias="DATABASE_URL",
+        description="existing PostgreSQL; `sslmode=require` is added for any host that is not local",
+    )
+    data_dir: Path = Field(
+        Path(".gridlens"), alias="GRIDLENS_DATA_DIR", description="embedded database and generated key"
+    )
+    api_key: SecretStr | None = Field(
+        None,
+        alias="GRIDLENS_API_KEY",
+        description="bearer token, and the presenter's unlock; generated for the local database "
+        "(file `api_key`, mode 0600); without one an existing database is read-only",
+    )
+    tenants: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("DEMO_TENANT",), alias="GRIDLENS_TENANTS", description="tenants that may be shown and emulated"
+    )
+    feeders: int = Field(10, ge=1, le=200, alias="GRIDLENS_FEEDERS", description="feeders of the synthetic fleet")
+    meters_per_feeder: int = Field(
+        40,
+        ge=1,
+        le=2000,
+        alias="GRIDLENS_METERS_PER_FEEDER",
+        description="meters on each feeder of the synthetic fleet",
+    )
+    history_days: int = Field(
+        8,
+        ge=1,
+        le=400,
+        alias="GRIDLENS_HISTORY_DAYS",
+        description="days of history seeded into the local database",
+    )
+    seed: int = Field(7, ge=0, lt=2**63, alias="GRIDLENS_SEED", description="the emulator's seed")
+    timezone: str = Field(
+        "America/Chicago",
+        alias="GRIDLENS_TIMEZONE",
+        description="load shape, days and display; stored times are UTC",
+    )
+    tariff_usd_per_kwh: float = Field(
+        0.17, gt=0, le=10, alias="GRIDLENS_TARIFF_USD_PER_KWH", description="dollars per kWh"
+    )
+    now: AwareDatetime | None = Field(
+        None,
+        alias="GRIDLENS_NOW",
+        description="freezes the wall clock, for repeatable demos, tests and pictures",
+    )
+
+    @field_validator("tenants", mode="before")
+    @classmethod
+    def _split_tenants(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        names = tuple(name.strip() for name in value.split(",") if name.strip())
+        if not names:
+            raise ValueError("at least one tenant, separated by commas")
+        return names
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError("an IANA time zone, such as America/Chicago") from error
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgres_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("an address that begins with postgresql://")
+        return value
+
+    @property
+    def is_local(self) -> bool:
+        """True where GridLens runs its own embedded database."""
+        return self.database_url is None
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from the environment and .env; raises SettingsError naming each variable that is wrong."""
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        # The value itself is left out: it may be a secret.
+        problems = [
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, accepted: ')}"
+            for problem in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+        raise SettingsError("Settings are not acceptable. " + "; ".join(problems)) from None
+
+
+def describe_settings() -> list[tuple[str, str, str]]:
+    """(variable, default, meaning) of each setting, in order; the README's table is held to it."""
+    rows = []
+    for field in Settings.model_fields.values():
+        default = field.default
+        shown = "none" if default is None else ", ".join(default) if isinstance(default, tuple) else str(default)
+        rows.append((str(field.alias), shown, str(field.description)))
+    return rows
