@@ -1,0 +1,27 @@
+"""SQL that stands still lives in sql/, in blocks that begin with '-- name: <name>'; this reads them."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import sqlalchemy as sa
+
+SQL_DIR = Path(__file__).resolve().parent.parent / "sql"
+EVENTS_MIGRATION = SQL_DIR / "phase3_ami_events.sql"
+
+_NAME_LINE = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
+
+
+@cache
+def blocks(file_name: str) -> dict[str, str]:
+    """The named blocks of one file of sql/, in order."""
+    parts = _NAME_LINE.split((SQL_DIR / file_name).read_text(encoding="utf-8"))
+    return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
+
+
+@cache
+def query(file_name: str, name: str) -> sa.TextClause:
+    """One named block as a statement with :named parameters."""
+    return sa.text(blocks(file_name)[name])
