@@ -1,0 +1,172 @@
+"""Events of public.ami_events: what may be asked for, and how rows are written, ended and read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, Literal, get_args
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from gridlens_core.clock import as_utc
+from gridlens_core.errors import BadInputError, UnknownEventError
+from gridlens_core.queries import query
+
+EventType = Literal["theft", "voltage-sag", "comms-outage"]
+EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
+EVENT_NAMES: dict[str, str] = {
+    "theft": "theft",
+    "voltage-sag": "voltage sag",
+    "comms-outage": "comms outage",
+}
+MAX_DURATION_MINUTES = 7 * 24 * 60
+# A row written by another service may leave the severity out; half is between harmless and total.
+SEVERITY_IF_ABSENT = Decimal("0.5")
+
+
+@dataclass(frozen=True)
+class Event:
+    """One row of ami_events; a null feeder means every feeder, a meter narrows it to that meter."""
+
+    id: UUID
+    tenant_id: str
+    feeder_id: str | None
+    meter_id: str | None
+    event_type: str
+    severity: Decimal | None
+    starts_at: datetime
+    ends_at: datetime
+    created_at: datetime | None
+
+    @property
+    def fraction(self) -> float:
+        """Severity as a fraction from 0 to 1, whatever another service wrote."""
+        unknown = self.severity is None or self.severity.is_nan()
+        severity = SEVERITY_IF_ABSENT if unknown else Decimal(self.severity or 0)
+        return float(min(max(severity, Decimal(0)), Decimal(1)))
+
+    @property
+    def name(self) -> str:
+        """The glossary's word for the event type."""
+        return EVENT_NAMES.get(self.event_type, self.event_type)
+
+    @property
+    def where(self) -> str:
+        """The meter, the feeder or all feeders."""
+        return self.meter_id or self.feeder_id or "all feeders"
+
+    def overlaps(self, start: datetime, end: datetime) -> bool:
+        """Whether the event's window [starts_at, ends_at) overlaps [start, end)."""
+        return self.starts_at < self.ends_at and self.starts_at < end and self.ends_at > start
+
+
+@dataclass(frozen=True)
+class NewEvent:
+    """An event that may be inserted; made by `new_event`, which checks it."""
+
+    tenant_id: str
+    feeder_id: str | None
+    meter_id: str | None
+    event_type: EventType
+    severity: Decimal
+    starts_at: datetime
+    ends_at: datetime
+
+
+def new_event(
+    *,
+    tenant_id: str,
+    event_type: str,
+    feeder_id: str | None,
+    severity: float | Decimal,
+    duration_minutes: float,
+    starts_at: datetime,
+    meter_id: str | None = None,
+) -> NewEvent:
+    """A checked event; raises BadInputError naming the field and what is accepted."""
+    if event_type not in EVENT_TYPES:
+        raise BadInputError.of("eventType", event_type, ", ".join(EVENT_TYPES))
+    try:
+        fraction = Decimal(str(severity))
+    except InvalidOperation:
+        fraction = Decimal("NaN")
+    if not (fraction.is_finite() and 0 < fraction <= 1):
+        raise BadInputError.of("severity", severity, "a fraction over 0 and up to 1, such as 0.7")
+    if not 1 <= duration_minutes <= MAX_DURATION_MINUTES:
+        raise BadInputError.of("durationMinutes", duration_minutes, f"1 to {MAX_DURATION_MINUTES} minutes")
+    start = as_utc(starts_at, "startsAt")
+    try:
+        end = start + timedelta(minutes=duration_minutes)
+    except OverflowError:
+        raise BadInputError.of("startsAt", start.isoformat(), "a time before the year 9999") from None
+    return NewEvent(tenant_id, feeder_id, meter_id, event_type, fraction, start, end)
+
+
+def insert_event(connection: sa.Connection, event: NewEvent) -> Event:
+    """Writes one row and returns it as stored."""
+    row = connection.execute(query("events.sql", "insert_event"), vars(event)).mappings().one()
+    return _event(row)
+
+
+def get_event(connection: sa.Connection, event_id: str | UUID) -> Event:
+    """The event, or UnknownEventError."""
+    row = connection.execute(query("events.sql", "event_by_id"), {"id": _uuid(event_id)}).mappings().first()
+    if row is None:
+        raise UnknownEventError(f"There is no event {event_id}.", id=str(event_id))
+    return _event(row)
+
+
+def end_event(connection: sa.Connection, event_id: str | UUID, grid_now: datetime) -> Event:
+    """Ends the event at the grid clock; one that is already over is returned as it is."""
+    parameters = {"id": _uuid(event_id), "grid_now": grid_now}
+    row = connection.execute(query("events.sql", "end_event"), parameters).mappings().first()
+    return get_event(connection, event_id) if row is None else _event(row)
+
+
+def end_all_events(connection: sa.Connection, tenant_id: str, grid_now: datetime) -> int:
+    """Ends every event of the tenant that is not over; returns how many."""
+    parameters = {"tenant_id": tenant_id, "grid_now": grid_now}
+    return connection.execute(query("events.sql", "end_all_events"), parameters).rowcount
+
+
+def events_in_window(connection: sa.Connection, tenant_id: str, start: datetime, end: datetime) -> list[Event]:
+    """Events whose window overlaps [start, end), oldest first."""
+    parameters = {"tenant_id": tenant_id, "from_time": start, "to_time": end}
+    return _events(connection, "events_in_window", parameters)
+
+
+def unended_events(connection: sa.Connection, tenant_id: str, grid_now: datetime) -> list[Event]:
+    """Events that are active or still to come, oldest first."""
+    return _events(connection, "unended_events", {"tenant_id": tenant_id, "grid_now": grid_now})
+
+
+def latest_events(connection: sa.Connection, tenant_id: str, most: int = 200) -> list[Event]:
+    """The event log, newest first."""
+    return _events(connection, "latest_events", {"tenant_id": tenant_id, "most": most})
+
+
+def _events(connection: sa.Connection, name: str, parameters: Mapping[str, Any]) -> list[Event]:
+    return [_event(row) for row in connection.execute(query("events.sql", name), parameters).mappings()]
+
+
+def _event(row: sa.RowMapping) -> Event:
+    values = dict(row)
+    for column in ("starts_at", "ends_at", "created_at"):
+        if values[column] is not None:
+            values[column] = as_utc(values[column])
+    return Event(**values)
+
+
+def _uuid(event_id: str | UUID) -> str:
+    try:
+        return str(UUID(str(event_id)))
+    except ValueError:
+        raise BadInputError.of("id", str(event_id), "an event's UUID") from None
+
+
+def affecting(events: Sequence[Event], start: datetime, end: datetime) -> list[Event]:
+    """The events that touch a read of the interval [start, end)."""
+    return [event for event in events if event.overlaps(start, end)]
