@@ -1,0 +1,389 @@
+"""What a presenter can do, in the words of the demo: publish, trigger, end, look, reset.
+The dashboard, the HTTP API and the command line all call this, and only this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from functools import lru_cache
+from hashlib import blake2b
+from threading import Lock, Thread
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from gridlens_core import baseline, startup
+from gridlens_core.auto import AutoPublishers, AutoState
+from gridlens_core.clock import (
+    DEFAULT_INTERVAL_MINUTES,
+    Clock,
+    check_interval,
+    floor_to_interval,
+    grid_now,
+    local_day,
+    wall_clock,
+)
+from gridlens_core.database import Database, connect
+from gridlens_core.embedded import generated_key, start_embedded
+from gridlens_core.errors import (
+    BadInputError,
+    DatabaseBusyError,
+    DatabaseUnavailableError,
+    StartingError,
+    TenantNotAllowedError,
+)
+from gridlens_core.events import (
+    Event,
+    end_all_events,
+    end_event,
+    get_event,
+    insert_event,
+    latest_events,
+    new_event,
+    unended_events,
+)
+from gridlens_core.fleet import Fleet
+from gridlens_core.kpis import Kpis, closed_days, day_rows, read_kpis
+from gridlens_core.publisher import (
+    DEFAULT_BATCH_ROWS,
+    Cycle,
+    latest_read_at,
+    lock_tenant,
+    publish_cycle,
+    read_grid_now,
+)
+from gridlens_core.queries import query
+from gridlens_core.schema import Schema, discover
+from gridlens_core.settings import Settings, load_settings
+from gridlens_core.startup import Progress
+from gridlens_core.trace import Trace
+
+MAX_CYCLES = 96  # of one call: a day of 15-minute intervals
+
+
+@dataclass(frozen=True)
+class Published:
+    """The cycles of one publish, with the KPIs before the first and after the last."""
+
+    cycles: tuple[Cycle, ...]
+    before: Kpis
+    after: Kpis
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """What changes whenever anything a page shows has changed; cheap to ask for."""
+
+    grid_now: datetime
+    latest_read_at: datetime | None
+    events_version: tuple[Any, ...]
+
+
+class Demo:
+    """One running demo: settings, database, clock, and what was learned of the database so far."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or wall_clock(settings.now)
+        self.progress = Progress("Starting", 0.0)
+        self.start_error: Exception | None = None
+        self.auto = AutoPublishers(lambda tenant_id, minutes: self.publish(tenant_id, interval_minutes=minutes))
+        self._database: Database | None = None
+        self._schema: Schema | None = None
+        self._fleets: dict[str, Fleet] = {}
+        self._traces: dict[str, Trace] = {}
+        self._closed: dict[tuple[str, str, date], list[dict[str, Any]]] = {}
+        self._lock = Lock()
+        self._reviving = Lock()
+
+    # --- starting -------------------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """Whether the start is over and went well."""
+        return self._schema is not None
+
+    def start_in_background(self) -> None:
+        """Starts without waiting; `progress`, `ready` and `start_error` tell how it goes."""
+        Thread(target=self._start_quietly, name="start", daemon=True).start()
+
+    def start(self) -> None:
+        """Opens the database; makes and fills the local one. Idempotent, and may be tried again."""
+        with self._lock:
+            if self._schema is not None:
+                return
+            if self.settings.database_url is not None:
+                database = connect(self.settings.database_url.get_secret_value(), is_local=False)
+                with database.transaction() as connection:
+                    schema = discover(connection)
+            else:
+                self.progress = Progress("Starting the embedded PostgreSQL", 0.0)
+                database = connect(start_embedded(self.settings.data_dir), is_local=True)
+                schema = startup.prepare_local(database, self.settings, self.clock(), self._report)
+            self._database, self._schema = database, schema
+            self.progress, self.start_error = Progress("Ready", 1.0), None
+
+    def stop(self) -> None:
+        """Stops timers and gives the connections back; the embedded server stops with the process."""
+        self.auto.stop_all()
+        if self._database is not None:
+            self._database.engine.dispose()
+
+    @property
+    def api_key(self) -> str | None:
+        """The key that writes need: the one set, else the local database's own, else none."""
+        if self.settings.api_key is not None:
+            return self.settings.api_key.get_secret_value()
+        return generated_key(self.settings.data_dir) if self.settings.is_local else None
+
+    @property
+    def schema(self) -> Schema:
+        """What was found in the database, or StartingError."""
+        if self._schema is None:
+            if isinstance(self.start_error, DatabaseUnavailableError):
+                raise self.start_error
+            raise StartingError(f"The demo is still starting: {self.progress.doing}.", share=self.progress.share)
+        return self._schema
+
+    @property
+    def database(self) -> Database:
+        """The database, or StartingError."""
+        _ = self.schema
+        assert self._database is not None
+        return self._database
+
+    @contextmanager
+    def transaction(self, *, read_only: bool = False) -> Iterator[sa.Connection]:
+        """A transaction; an embedded server that has gone away is started again in the background."""
+        try:
+            with self.database.transaction(read_only=read_only) as connection:
+                yield connection
+        except DatabaseBusyError:
+            raise
+        except DatabaseUnavailableError:
+            self._revive()
+            raise
+
+    # --- looking --------------------------------------------------------------------------------------
+
+    def check_tenant(self, tenant_id: str) -> str:
+        """The tenant, or TenantNotAllowedError naming those that may be shown."""
+        if tenant_id not in self.settings.tenants:
+            raise TenantNotAllowedError(
+                f"{tenant_id!r} is not named in GRIDLENS_TENANTS; allowed: {', '.join(self.settings.tenants)}.",
+                tenant_id=tenant_id,
+                tenants=list(self.settings.tenants),
+            )
+        return tenant_id
+
+    def fleet(self, tenant_id: str) -> Fleet:
+        """The tenant's meters."""
+        self.check_tenant(tenant_id)
+        if tenant_id not in self._fleets:
+            self._fleets[tenant_id] = startup.local_fleet(self.database, self.settings, tenant_id)
+        return self._fleets[tenant_id]
+
+    def trace(self, tenant_id: str) -> Trace:
+        """KPIs seen so far, by grid time."""
+        self.check_tenant(tenant_id)
+        with self._lock:
+            if tenant_id not in self._traces:
+                name = blake2b(f"{self.database.address} {tenant_id}".encode(), digest_size=6).hexdigest()
+                self._traces[tenant_id] = Trace(self.settings.data_dir / f"trace-{name}.jsonl")
+            return self._traces[tenant_id]
+
+    def pulse(self, tenant_id: str) -> Pulse:
+        """Grid clock and versions of what the tenant's pages show."""
+        self.check_tenant(tenant_id)
+        with self.transaction(read_only=True) as connection:
+            latest = latest_read_at(connection, self.schema, tenant_id)
+            version = (
+                tuple(connection.execute(query("events.sql", "events_version"), {"tenant_id": tenant_id}).one())
+                if self.schema.has_events
+                else ()
+            )
+            now = read_grid_now(connection, self.schema, tenant_id, self.clock(), DEFAULT_INTERVAL_MINUTES)
+        return Pulse(now, latest, version)
+
+    def today(self, grid_now: datetime) -> date:
+        """The utility's local day at the grid clock."""
+        return local_day(grid_now, self.settings.timezone)
+
+    def kpis(self, tenant_id: str) -> tuple[datetime, Kpis]:
+        """Grid clock and today's KPIs; remembered in the trace."""
+        self.check_tenant(tenant_id)
+        with self.transaction(read_only=True) as connection:
+            now = read_grid_now(connection, self.schema, tenant_id, self.clock(), DEFAULT_INTERVAL_MINUTES)
+            kpis = read_kpis(connection, self.schema, tenant_id, self.today(now))
+        self.trace(tenant_id).observe(now, kpis)
+        return now, kpis
+
+    def view_rows(self, tenant_id: str, view_name: str) -> list[dict[str, Any]]:
+        """A KPI view's rows, newest day first: closed days are asked for once, today each time."""
+        self.check_tenant(tenant_id)
+        with self.transaction(read_only=True) as connection:
+            now = read_grid_now(connection, self.schema, tenant_id, self.clock(), DEFAULT_INTERVAL_MINUTES)
+            today = self.today(now)
+            key = (tenant_id, view_name, today)
+            if key not in self._closed:
+                self._closed[key] = day_rows(connection, self.schema, view_name, tenant_id, *closed_days(today))
+            return day_rows(connection, self.schema, view_name, tenant_id, today, today) + self._closed[key]
+
+    def events(self, tenant_id: str, *, active: bool = False) -> list[Event]:
+        """The event log, newest first; with `active`, those not over yet."""
+        self.check_tenant(tenant_id)
+        self.schema.require_events()
+        with self.transaction(read_only=True) as connection:
+            if not active:
+                return latest_events(connection, tenant_id)
+            now = read_grid_now(connection, self.schema, tenant_id, self.clock(), DEFAULT_INTERVAL_MINUTES)
+            return unended_events(connection, tenant_id, now)[::-1]
+
+    def auto_state(self, tenant_id: str) -> AutoState:
+        """Whether the tenant is published on a timer."""
+        self.check_tenant(tenant_id)
+        with self.transaction(read_only=True) as connection:
+            return self.auto.state(connection, tenant_id)
+
+    # --- doing ----------------------------------------------------------------------------------------
+
+    def publish(
+        self,
+        tenant_id: str,
+        *,
+        interval_minutes: int = DEFAULT_INTERVAL_MINUTES,
+        cycles: int = 1,
+        batch_rows: int = DEFAULT_BATCH_ROWS,
+    ) -> Published:
+        """Publishes the next intervals, each a transaction of its own."""
+        check_interval(interval_minutes)
+        if not 1 <= cycles <= MAX_CYCLES:
+            raise BadInputError.of("cycles", cycles, f"1 to {MAX_CYCLES}")
+        fleet = self.fleet(tenant_id)
+        self.schema.require_events()
+        done: list[Cycle] = []
+        before = after = None
+        for number in range(cycles):
+            with self.transaction() as connection:
+                lock_tenant(connection, tenant_id)
+                if number == 0:
+                    now = read_grid_now(connection, self.schema, tenant_id, self.clock(), interval_minutes)
+                    before = read_kpis(connection, self.schema, tenant_id, self.today(now))
+                    self.trace(tenant_id).observe(now, before)
+                cycle = publish_cycle(
+                    connection,
+                    self.schema,
+                    fleet,
+                    wall=self.clock(),
+                    interval_minutes=interval_minutes,
+                    batch_rows=batch_rows,
+                    supply=self.database.is_local,
+                )
+                after = read_kpis(connection, self.schema, tenant_id, self.today(cycle.read_at))
+            self.trace(tenant_id).observe(cycle.read_at, after)
+            done.append(cycle)
+        assert before is not None
+        assert after is not None
+        return Published(tuple(done), before, after)
+
+    def trigger(
+        self,
+        tenant_id: str,
+        event_type: str,
+        *,
+        feeder_id: str | None,
+        severity: float | Decimal,
+        duration_minutes: float,
+        meter_id: str | None = None,
+        starts_at: datetime | None = None,
+    ) -> Event:
+        """Writes an event that begins at the grid clock unless told otherwise."""
+        fleet = self.fleet(tenant_id)
+        self.schema.require_events()
+        fleet.check_target(feeder_id, meter_id)
+        with self.transaction() as connection:
+            now = read_grid_now(connection, self.schema, tenant_id, self.clock(), DEFAULT_INTERVAL_MINUTES)
+            event = new_event(
+                tenant_id=tenant_id,
+                event_type=event_type,
+                feeder_id=feeder_id,
+                meter_id=meter_id,
+                severity=severity,
+                duration_minutes=duration_minutes,
+                starts_at=starts_at or now,
+            )
+            before = read_kpis(connection, self.schema, tenant_id, self.today(now))
+            written = insert_event(connection, event)
+        self.trace(tenant_id).observe(now, before)
+        return written
+
+    def end(self, event_id: str | UUID) -> Event:
+        """Ends an event at the grid clock; one that is over stays as it was."""
+        self.schema.require_events()
+        with self.transaction() as connection:
+            tenant_id = self.check_tenant(get_event(connection, event_id).tenant_id)
+            now = read_grid_now(connection, self.schema, tenant_id, self.clock(), DEFAULT_INTERVAL_MINUTES)
+            return end_event(connection, event_id, now)
+
+    def reset(self, tenant_id: str) -> int:
+        """Ends the tenant's events; on the local database also restores the baseline. Returns events ended.
+
+        The baseline is what the emulator would have published without any event, up to the wall clock.
+        """
+        fleet = self.fleet(tenant_id)
+        self.schema.require_events()
+        self.auto.stop(tenant_id)
+        with self.transaction() as connection:
+            lock_tenant(connection, tenant_id)
+            now = read_grid_now(connection, self.schema, tenant_id, self.clock(), DEFAULT_INTERVAL_MINUTES)
+            ended = end_all_events(connection, tenant_id, now)
+            if self.database.is_local:
+                self._back_to_baseline(connection, fleet)
+        if self.database.is_local:
+            startup.fill_history(self.database, self.schema, fleet, self.settings, self.clock(), lambda _: None)
+            self._closed.clear()
+            self.trace(tenant_id).forget()
+        return ended
+
+    def _back_to_baseline(self, connection: sa.Connection, fleet: Fleet) -> None:
+        """Forgets all that came after the first event, or after the wall clock, and the events themselves."""
+        tenant = {"tenant_id": fleet.tenant_id}
+        end = grid_now(None, self.clock(), DEFAULT_INTERVAL_MINUTES)
+        first_event = connection.execute(query("events.sql", "earliest_event_start"), tenant).scalar_one()
+        moment = floor_to_interval(min(first_event or end, end), DEFAULT_INTERVAL_MINUTES)
+        baseline.forget_after(connection, fleet.tenant_id, moment, self.today(moment))
+        connection.execute(query("events.sql", "delete_events"), tenant)
+
+    def _report(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def _start_quietly(self) -> None:
+        try:
+            self.start()
+        except Exception as error:
+            self.start_error = error
+
+    def _revive(self) -> None:
+        """Starts a vanished embedded server again, in the background and one attempt at a time."""
+        if not self.settings.is_local or not self._reviving.acquire(blocking=False):
+            return
+
+        def attempt() -> None:
+            try:
+                start_embedded(self.settings.data_dir)
+            except DatabaseUnavailableError as error:
+                self.start_error = error
+            finally:
+                self._reviving.release()
+
+        Thread(target=attempt, name="revive", daemon=True).start()
+
+
+@lru_cache(maxsize=1)
+def shared_demo() -> Demo:
+    """The one demo of this process, which the dashboard and the API share."""
+    return Demo(load_settings())
