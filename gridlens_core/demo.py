@@ -3,13 +3,15 @@ The dashboard, the HTTP API and the command line all call this, and only this.""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2b
+from threading import Event as Flag
 from threading import Lock, Thread
 from typing import Any
 from uuid import UUID
@@ -22,17 +24,21 @@ from gridlens_core.clock import (
     DEFAULT_INTERVAL_MINUTES,
     Clock,
     check_interval,
+    day_start,
     floor_to_interval,
     grid_now,
     local_day,
     wall_clock,
 )
+from gridlens_core.control_room import CHART_HOURS, SPARK_POINTS, ControlRoom, Look, look
 from gridlens_core.database import Database, connect
 from gridlens_core.embedded import generated_key, start_embedded
 from gridlens_core.errors import (
     BadInputError,
     DatabaseBusyError,
+    DatabaseNotReadyError,
     DatabaseUnavailableError,
+    GridLensError,
     StartingError,
     TenantNotAllowedError,
 )
@@ -40,6 +46,7 @@ from gridlens_core.events import (
     Event,
     end_all_events,
     end_event,
+    events_in_window,
     get_event,
     insert_event,
     latest_events,
@@ -57,12 +64,15 @@ from gridlens_core.publisher import (
     read_grid_now,
 )
 from gridlens_core.queries import query
-from gridlens_core.schema import Schema, discover
+from gridlens_core.schema import KPI_VIEWS, Schema, discover
 from gridlens_core.settings import Settings, load_settings
 from gridlens_core.startup import Progress
 from gridlens_core.trace import Trace
 
 MAX_CYCLES = 96  # of one call: a day of 15-minute intervals
+RETRY_SECONDS = 5  # between attempts to start on a database that is away
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,17 @@ class Pulse:
     events_version: tuple[Any, ...]
 
 
+@dataclass(frozen=True)
+class Quickcheck:
+    """What the views say at one grid time; `rows` by view name, newest day first."""
+
+    tenant_id: str
+    grid_now: datetime
+    kpis: Kpis
+    active_events: list[Event]
+    rows: Mapping[str, list[dict[str, Any]]]
+
+
 class Demo:
     """One running demo: settings, database, clock, and what was learned of the database so far."""
 
@@ -98,6 +119,7 @@ class Demo:
         self._traces: dict[str, Trace] = {}
         self._closed: dict[tuple[str, str, date], list[dict[str, Any]]] = {}
         self._lock = Lock()
+        self._stopping = Flag()
         self._reviving = Lock()
 
     # --- starting -------------------------------------------------------------------------------------
@@ -109,6 +131,7 @@ class Demo:
 
     def start_in_background(self) -> None:
         """Starts without waiting; `progress`, `ready` and `start_error` tell how it goes."""
+        self._stopping.clear()
         Thread(target=self._start_quietly, name="start", daemon=True).start()
 
     def start(self) -> None:
@@ -128,7 +151,8 @@ class Demo:
             self.progress, self.start_error = Progress("Ready", 1.0), None
 
     def stop(self) -> None:
-        """Stops timers and gives the connections back; the embedded server stops with the process."""
+        """Stops timers and attempts to start, closes connections; the embedded server stops with the process."""
+        self._stopping.set()
         self.auto.stop_all()
         if self._database is not None:
             self._database.engine.dispose()
@@ -144,8 +168,10 @@ class Demo:
     def schema(self) -> Schema:
         """What was found in the database, or StartingError."""
         if self._schema is None:
-            if isinstance(self.start_error, DatabaseUnavailableError):
+            if isinstance(self.start_error, GridLensError):
                 raise self.start_error
+            if self.start_error is not None:
+                raise DatabaseNotReadyError("The demo could not start; the server's log has the cause.")
             raise StartingError(f"The demo is still starting: {self.progress.doing}.", share=self.progress.share)
         return self._schema
 
@@ -227,27 +253,76 @@ class Demo:
         self.check_tenant(tenant_id)
         with self.transaction(read_only=True) as connection:
             now = read_grid_now(connection, self.schema, tenant_id, self.clock(), DEFAULT_INTERVAL_MINUTES)
+            return self._view_rows(connection, tenant_id, view_name, self.today(now))
+
+    def quickcheck(self, tenant_id: str) -> Quickcheck:
+        """KPIs, rows of the four views and active events, all of one moment."""
+        self.check_tenant(tenant_id)
+        self._require_events()
+        with self.transaction(read_only=True) as connection:
+            now = read_grid_now(connection, self.schema, tenant_id, self.clock(), DEFAULT_INTERVAL_MINUTES)
             today = self.today(now)
-            key = (tenant_id, view_name, today)
-            if key not in self._closed:
-                self._closed[key] = day_rows(connection, self.schema, view_name, tenant_id, *closed_days(today))
-            return day_rows(connection, self.schema, view_name, tenant_id, today, today) + self._closed[key]
+            kpis = read_kpis(connection, self.schema, tenant_id, today)
+            rows = {view: self._view_rows(connection, tenant_id, view, today) for view in KPI_VIEWS}
+            events = unended_events(connection, tenant_id, now)[::-1]
+        self.trace(tenant_id).observe(now, kpis)
+        return Quickcheck(tenant_id, now, kpis, events, rows)
 
     def events(self, tenant_id: str, *, active: bool = False) -> list[Event]:
         """The event log, newest first; with `active`, those not over yet."""
         self.check_tenant(tenant_id)
-        self.schema.require_events()
+        self._require_events()
         with self.transaction(read_only=True) as connection:
             if not active:
                 return latest_events(connection, tenant_id)
             now = read_grid_now(connection, self.schema, tenant_id, self.clock(), DEFAULT_INTERVAL_MINUTES)
             return unended_events(connection, tenant_id, now)[::-1]
 
+    def control_room(self, tenant_id: str, feeder_id: str | None = None, *, follow: bool = False) -> ControlRoom:
+        """Everything the control room shows, in one look; of one feeder's chart, or following the events."""
+        now, kpis = self.kpis(tenant_id)
+        midnight = day_start(self.today(now), self.settings.timezone)
+        window = min(midnight, now - timedelta(hours=CHART_HOURS))
+        trace = self.trace(tenant_id)
+        with self.transaction(read_only=True) as connection:
+            events = (
+                events_in_window(connection, tenant_id, window, now + timedelta(days=7))
+                if self.schema.has_events
+                else []
+            )
+            running = [event for event in events if event.ends_at > now]
+            at = Look(
+                schema=self.schema,
+                fleet=self.fleet(tenant_id),
+                grid_now=now,
+                kpis=kpis,
+                before=trace.at(min(event.starts_at for event in running)) if running else None,
+                history=trace.latest(SPARK_POINTS),
+                tariff_usd_per_kwh=self.settings.tariff_usd_per_kwh,
+                is_local=self.database.is_local,
+            )
+            return look(connection, at, events, feeder_id, follow=follow)
+
     def auto_state(self, tenant_id: str) -> AutoState:
         """Whether the tenant is published on a timer."""
         self.check_tenant(tenant_id)
         with self.transaction(read_only=True) as connection:
             return self.auto.state(connection, tenant_id)
+
+    def _view_rows(
+        self, connection: sa.Connection, tenant_id: str, view_name: str, today: date
+    ) -> list[dict[str, Any]]:
+        key = (tenant_id, view_name, today)
+        if key not in self._closed:
+            self._closed[key] = day_rows(connection, self.schema, view_name, tenant_id, *closed_days(today))
+        return day_rows(connection, self.schema, view_name, tenant_id, today, today) + self._closed[key]
+
+    def _require_events(self) -> None:
+        """Looks again before saying that ami_events is missing: it may have been applied since the start."""
+        if not self.schema.has_events:
+            with self.transaction(read_only=True) as connection:
+                self._schema = discover(connection)
+        self.schema.require_events()
 
     # --- doing ----------------------------------------------------------------------------------------
 
@@ -264,7 +339,7 @@ class Demo:
         if not 1 <= cycles <= MAX_CYCLES:
             raise BadInputError.of("cycles", cycles, f"1 to {MAX_CYCLES}")
         fleet = self.fleet(tenant_id)
-        self.schema.require_events()
+        self._require_events()
         done: list[Cycle] = []
         before = after = None
         for number in range(cycles):
@@ -303,9 +378,10 @@ class Demo:
     ) -> Event:
         """Writes an event that begins at the grid clock unless told otherwise."""
         fleet = self.fleet(tenant_id)
-        self.schema.require_events()
+        self._require_events()
         fleet.check_target(feeder_id, meter_id)
         with self.transaction() as connection:
+            lock_tenant(connection, tenant_id)  # a cycle under way was published without this event
             now = read_grid_now(connection, self.schema, tenant_id, self.clock(), DEFAULT_INTERVAL_MINUTES)
             event = new_event(
                 tenant_id=tenant_id,
@@ -323,9 +399,10 @@ class Demo:
 
     def end(self, event_id: str | UUID) -> Event:
         """Ends an event at the grid clock; one that is over stays as it was."""
-        self.schema.require_events()
+        self._require_events()
         with self.transaction() as connection:
             tenant_id = self.check_tenant(get_event(connection, event_id).tenant_id)
+            lock_tenant(connection, tenant_id)  # a cycle under way still has this event in it
             now = read_grid_now(connection, self.schema, tenant_id, self.clock(), DEFAULT_INTERVAL_MINUTES)
             return end_event(connection, event_id, now)
 
@@ -335,7 +412,7 @@ class Demo:
         The baseline is what the emulator would have published without any event, up to the wall clock.
         """
         fleet = self.fleet(tenant_id)
-        self.schema.require_events()
+        self._require_events()
         self.auto.stop(tenant_id)
         with self.transaction() as connection:
             lock_tenant(connection, tenant_id)
@@ -362,10 +439,17 @@ class Demo:
         self.progress = progress
 
     def _start_quietly(self) -> None:
-        try:
-            self.start()
-        except Exception as error:
-            self.start_error = error
+        """Tries until it goes well or cannot: a database that is away at the start may come back."""
+        while not self.ready and not self._stopping.is_set():
+            try:
+                self.start()
+            except DatabaseUnavailableError as error:
+                self.start_error = error
+                self._stopping.wait(RETRY_SECONDS)
+            except Exception as error:
+                log.exception("The demo could not start.")
+                self.start_error = error
+                return
 
     def _revive(self) -> None:
         """Starts a vanished embedded server again, in the background and one attempt at a time."""

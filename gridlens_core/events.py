@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, get_args
 from uuid import UUID
@@ -23,6 +23,8 @@ EVENT_NAMES: dict[str, str] = {
     "comms-outage": "comms outage",
 }
 MAX_DURATION_MINUTES = 7 * 24 * 60
+# Beyond these a time is a slip of the pen, and near the ends of the calendar it has no local day.
+EARLIEST_START, LATEST_START = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 # A row written by another service may leave the severity out; half is between harmless and total.
 SEVERITY_IF_ABSENT = Decimal("0.5")
 
@@ -57,6 +59,12 @@ class Event:
     def where(self) -> str:
         """The meter, the feeder or all feeders."""
         return self.meter_id or self.feeder_id or "all feeders"
+
+    def state(self, grid_now: datetime) -> str:
+        """cancelled, to come, active or over, at a grid time."""
+        if self.ends_at <= self.starts_at:
+            return "cancelled"
+        return "over" if self.ends_at <= grid_now else "to come" if self.starts_at > grid_now else "active"
 
     def overlaps(self, start: datetime, end: datetime) -> bool:
         """Whether the event's window [starts_at, ends_at) overlaps [start, end)."""
@@ -98,10 +106,9 @@ def new_event(
     if not 1 <= duration_minutes <= MAX_DURATION_MINUTES:
         raise BadInputError.of("durationMinutes", duration_minutes, f"1 to {MAX_DURATION_MINUTES} minutes")
     start = as_utc(starts_at, "startsAt")
-    try:
-        end = start + timedelta(minutes=duration_minutes)
-    except OverflowError:
-        raise BadInputError.of("startsAt", start.isoformat(), "a time before the year 9999") from None
+    if not EARLIEST_START <= start < LATEST_START:
+        raise BadInputError.of("startsAt", start.isoformat(), "a time in the years 2000 to 2099")
+    end = start + timedelta(minutes=duration_minutes)
     return NewEvent(tenant_id, feeder_id, meter_id, event_type, fraction, start, end)
 
 

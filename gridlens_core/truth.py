@@ -3,14 +3,15 @@ The emulator's knowledge, labelled as such wherever it is shown; it is not a KPI
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 import sqlalchemy as sa
 
-from gridlens_core.clock import as_utc
-from gridlens_core.emulator import Span, event_meters, honest_intervals
+from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, as_utc
+from gridlens_core.emulator import Span, event_intervals, event_meters, honest_intervals
 from gridlens_core.events import Event
 from gridlens_core.fleet import Fleet
 from gridlens_core.load_model import SLOT_MINUTES
@@ -40,13 +41,18 @@ class Truth:
 
 
 def event_truth(
-    connection: sa.Connection, schema: Schema, fleet: Fleet, event: Event, grid_now: datetime, interval_minutes: int
+    connection: sa.Connection,
+    schema: Schema,
+    fleet: Fleet,
+    event: Event,
+    grid_now: datetime,
+    interval_minutes: int = DEFAULT_INTERVAL_MINUTES,
 ) -> Truth:
     """Reads the event's meters and intervals back and compares them with the honest reads."""
     chosen = fleet.take(event_meters(event, fleet))
     span = event_span(event, grid_now, interval_minutes)
     if span is None or not len(chosen):
-        return Truth(len(chosen), 0, 0, 0, 0, 0.0, 0.0, _kwh_a_year(chosen, event))
+        return Truth(len(chosen), 0, 0, 0, 0, 0.0, 0.0, kwh_a_year(chosen, event))
     honest_wh, _ = honest_intervals(chosen, span)
     recorded_wh, volts = _published(connection, schema, chosen, span)
     read = ~np.isnan(recorded_wh)
@@ -59,8 +65,33 @@ def event_truth(
         reads_low_voltage=int((volts < LOW_VOLTAGE_V).sum()),
         kwh_not_recorded=float(shortfall.sum()) / 1000,
         kwh_unread=float(honest_wh[~read].sum()) / 1000,
-        kwh_a_year=_kwh_a_year(chosen, event),
+        kwh_a_year=kwh_a_year(chosen, event),
     )
+
+
+def kwh_not_recorded(
+    connection: sa.Connection,
+    schema: Schema,
+    fleet: Fleet,
+    events: Sequence[Event],
+    start: datetime,
+    grid_now: datetime,
+    interval_minutes: int = DEFAULT_INTERVAL_MINUTES,
+) -> float:
+    """Energy that thefts kept from being recorded from `start` to the grid clock [kWh]; overlaps count once."""
+    thefts = [event for event in events if event.event_type == "theft"]
+    masks = [event_meters(event, fleet) for event in thefts]
+    if not thefts or start >= grid_now:
+        return 0.0
+    touched = np.logical_or.reduce(masks)
+    chosen = fleet.take(touched)
+    span = Span(start, interval_minutes, int((grid_now - start) / timedelta(minutes=interval_minutes)))
+    stolen = np.logical_or.reduce(
+        [np.outer(mask[touched], event_intervals(event, span)) for mask, event in zip(masks, thefts, strict=True)]
+    )
+    recorded_wh, _ = _published(connection, schema, chosen, span)
+    shortfall = honest_intervals(chosen, span)[0] - recorded_wh
+    return float(np.nansum(shortfall[stolen])) / 1000
 
 
 def event_span(event: Event, grid_now: datetime, interval_minutes: int) -> Span | None:
@@ -106,7 +137,8 @@ def _published(connection: sa.Connection, schema: Schema, fleet: Fleet, span: Sp
     return recorded_wh, volts
 
 
-def _kwh_a_year(fleet: Fleet, event: Event) -> float:
+def kwh_a_year(fleet: Fleet, event: Event) -> float:
+    """What the theft would keep from being recorded in a year, by the meters' long-run means [kWh]."""
     if event.event_type != "theft":
         return 0.0
     return float(fleet.traits.mean_wh_per_slot.sum()) / 1000 * SLOTS_PER_YEAR * event.fraction

@@ -16,21 +16,17 @@ SELECT EXISTS (
 )
 
 -- name: interval_energy
--- The local database's energy balance, one row an interval of all complete feeders, newest first.
+-- The local database's energy balance, one row an interval, oldest first; of one feeder where :feeder_id is set.
 SELECT read_at,
-       sum(supplied_kwh) AS supplied_kwh,
-       sum(recorded_kwh) AS metered_kwh,
-       sum(supplied_kwh) FILTER (WHERE complete) AS balanced_supplied_kwh,
-       sum(recorded_kwh + unread_kwh) FILTER (WHERE complete) AS balanced_metered_kwh,
-       sum(reads) AS reads, sum(meters_due) AS reads_due, sum(out_of_range) AS out_of_range
+       sum(supplied_kwh)::float8 AS supplied_kwh,
+       sum(recorded_kwh)::float8 AS metered_kwh,
+       sum(unread_kwh)::float8 AS unread_kwh,
+       100 * (1 - sum(recorded_kwh + unread_kwh) FILTER (WHERE complete)
+                  / nullif(sum(supplied_kwh) FILTER (WHERE complete), 0))::float8 AS loss_pct,
+       100 * (sum(reads) / nullif(sum(meters_due), 0))::float8 AS read_success_pct,
+       100 * (1 - sum(out_of_range) / nullif(sum(reads), 0))::float8 AS voltage_compliance_pct
 FROM public.v_feeder_interval
 WHERE tenant_id = :tenant_id AND day BETWEEN :first_day AND :last_day AND read_at > :after
+  AND (CAST(:feeder_id AS text) IS NULL OR feeder_id = :feeder_id)
 GROUP BY read_at
 ORDER BY read_at
-
--- name: feeder_now
--- The balance of each feeder in its latest interval.
-SELECT feeder_id, read_at, supplied_kwh, recorded_kwh, unread_kwh, complete, reads, meters_due,
-       out_of_range, low_voltage
-FROM public.v_feeder_interval
-WHERE tenant_id = :tenant_id AND day = :day AND read_at = :read_at

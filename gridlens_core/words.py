@@ -1,0 +1,85 @@
+"""Numbers and events in the words an executive reads: units always, points for percents, no false digits."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+Number = float | int | Decimal
+
+UNKNOWN = "—"
+
+
+def percent(value: Number | None, digits: int = 2) -> str:
+    """5.84 %"""
+    return UNKNOWN if value is None else f"{value:,.{digits}f} %"
+
+
+def points(change: Number, digits: int = 2) -> str:
+    """+0.71 pt: the change of a percentage, never percent of percent."""
+    return f"{change:+,.{digits}f} pt"
+
+
+def count(value: Number | None) -> str:
+    """1,204"""
+    return UNKNOWN if value is None else f"{value:,.0f}"
+
+
+def count_change(change: Number) -> str:
+    """+38"""
+    return f"{change:+,.0f}"
+
+
+def energy(kwh: Number | None) -> str:
+    """61.3 kWh; from 10 MWh on in MWh."""
+    if kwh is None:
+        return UNKNOWN
+    amount = float(kwh)
+    return f"{amount / 1000:,.1f} MWh" if abs(amount) >= 10_000 else f"{amount:,.1f} kWh"
+
+
+def dollars(value: Number | None) -> str:
+    """$10.40; from 10,000 on in thousands, as $91k."""
+    if value is None:
+        return UNKNOWN
+    amount = float(value)
+    if abs(amount) >= 999_500:
+        return f"${amount / 1_000_000:,.1f}M"
+    if abs(amount) >= 10_000:
+        return f"${amount / 1000:,.0f}k"
+    return f"${amount:,.2f}" if abs(amount) < 1000 else f"${amount:,.0f}"
+
+
+def plural(number: int, noun: str) -> str:
+    """1 meter, 40 meters"""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def clock_time(moment: datetime, timezone: str, *, beside: datetime | None = None) -> str:
+    """14:30, or Mon 14:30 where the day is not the one of `beside`."""
+    local = moment.astimezone(ZoneInfo(timezone))
+    same_day = beside is not None and beside.astimezone(ZoneInfo(timezone)).date() == local.date()
+    return f"{local:%H:%M}" if same_day else f"{local:%a %H:%M}"
+
+
+def span(length: timedelta) -> str:
+    """1 h 15 min"""
+    minutes = round(length.total_seconds() / 60)
+    days, minutes = divmod(minutes, 24 * 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [f"{days} d" if days else "", f"{hours} h" if hours else "", f"{minutes} min" if minutes else ""]
+    return " ".join(part for part in parts if part) or "0 min"
+
+
+def and_list(items: list[str]) -> str:
+    """a, b and c"""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
+
+
+def ahead(grid_now: datetime, wall: datetime) -> str:
+    """How far the grid clock runs ahead of the clock on the wall."""
+    lead = grid_now - wall
+    if lead > timedelta(minutes=1):
+        return f"{span(lead)} ahead of the wall clock"
+    return "on time" if lead > timedelta(minutes=-60) else f"{span(-lead)} behind the wall clock"

@@ -1,0 +1,79 @@
+"""Data source: which database, how it is, the grid clock, the API key's whereabouts, the calls to copy."""
+
+import streamlit as st
+
+from gridlens_core import words
+from gridlens_core.embedded import KEY_FILE
+from gridlens_core.schema import KPI_VIEWS
+from pages import _data, _frame
+
+CALLS = """curl -X POST $BASE_URL/api/ami/publish-once -H "Authorization: Bearer $GRIDLENS_API_KEY" \
+-H "Content-Type: application/json" -d '{{"tenantId":"{tenant}","intervalMinutes":15,"batchSize":50}}'
+curl -X POST $BASE_URL/api/ami/event/theft -H "Authorization: Bearer $GRIDLENS_API_KEY" \
+-H "Content-Type: application/json" -d '{{"tenantId":"{tenant}","feederId":"{feeder}","durationMinutes":60,"severity":0.7}}'
+curl "$BASE_URL/api/ami/kpi/quickcheck?tenantId={tenant}\""""
+
+tenant = _frame.tenant()
+
+
+@_frame.live
+def source() -> None:
+    demo = _data.demo()
+    pulse = _data.pulse(tenant)
+    zone = demo.settings.timezone
+    latest = "none yet" if pulse.latest_read_at is None else words.clock_time(pulse.latest_read_at, zone)
+    with st.grid(4, min_column_width=200, gap="xsmall"):
+        st.metric(
+            "Database",
+            "local" if demo.settings.is_local else "existing",
+            demo.database.address,
+            border=True,
+            delta_color="off",
+            delta_arrow="off",
+        )
+        st.metric(
+            "Grid clock",
+            words.clock_time(pulse.grid_now, zone),
+            words.ahead(pulse.grid_now, demo.clock()),
+            border=True,
+            delta_color="off",
+            delta_arrow="off",
+        )
+        st.metric("Latest read", latest, zone, border=True, delta_color="off", delta_arrow="off")
+        fleet = demo.fleet(tenant)
+        st.metric("Fleet", words.plural(len(fleet), "meter"), words.plural(len(fleet.feeders), "feeder"), border=True,
+                  delta_color="off", delta_arrow="off")  # fmt: skip
+    with st.container(border=True):
+        st.markdown("**What was found**")
+        schema = demo.schema
+        for name in ("meter_reads_electric", "ami_events", *KPI_VIEWS):
+            there = {
+                "meter_reads_electric": schema.reads is not None,
+                "ami_events": schema.has_events,
+            }.get(name, name in schema.views)
+            st.markdown(f":green[:material/check:] `{name}`" if there else f":material/close: `{name}` is missing")
+        if schema.reads is not None:
+            st.caption(
+                "A read cannot stand twice: "
+                + ("a unique constraint keeps it." if schema.unique_key else "an anti-join under a lock keeps it.")
+            )
+
+
+def key_whereabouts() -> str:
+    settings = _data.demo().settings
+    if settings.api_key is not None:
+        return "The API key is the one in `GRIDLENS_API_KEY`."
+    if settings.is_local:
+        return f"The API key is in the file `{KEY_FILE}` of the data directory (`{settings.data_dir}`), mode 0600."
+    return "No API key is set: writes are off. Set `GRIDLENS_API_KEY` and start again to turn them on."
+
+
+st.subheader("Data source")
+source()
+with st.container(border=True):
+    st.markdown("**HTTP API** :gray[same address; description at /api/openapi.json]")
+    st.markdown(key_whereabouts())
+    st.code(
+        CALLS.format(tenant=tenant, feeder=_data.demo().fleet(tenant).feeders[-1]), language="bash", wrap_lines=True
+    )
+    st.markdown(f"`BASE_URL` is this page's address: `{st.context.url or 'http://localhost:8501'}`")

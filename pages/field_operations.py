@@ -1,0 +1,47 @@
+"""Field operations: open tasks by kind, day by day, today live."""
+
+import streamlit as st
+
+from gridlens_core import words
+from gridlens_core.schema import FIELDOPS
+from pages import _charts, _data, _frame, _look
+
+# column -> (word, colour)
+KINDS = {
+    "revenue_or_meter_tasks": ("revenue or meter", _look.THEFT),
+    "power_quality_tasks": ("power quality", _look.SAG),
+    "comms_tasks": ("comms", _look.OUTAGE),
+}
+
+tenant = _frame.tenant()
+
+
+@_frame.live
+def field_operations() -> None:
+    rows = _data.view_rows(tenant, _data.pulse(tenant), FIELDOPS)
+    if not rows:
+        st.info("The field-operations view has no rows for this tenant yet.", icon=":material/hourglass_empty:")
+        return
+    today = rows[0]
+    with st.grid(4, min_column_width=170, gap="xsmall"):
+        st.metric("Open tasks", words.count(today["open_tasks"]), border=True)
+        for column, (word, _) in KINDS.items():
+            st.metric(word.capitalize(), words.count(today.get(column)), border=True)
+    with st.container(border=True):
+        st.markdown("**Open tasks by day** :gray[at each day's end; today is pale]")
+        series = [
+            _charts.DaySeries(word, [row["day"] for row in rows], [row[column] for row in rows], colour)
+            for column, (word, colour) in KINDS.items()
+            if column in today
+        ]
+        st.plotly_chart(
+            _charts.days(series, "tasks", 320), key="task_days", config=_charts.CONFIG, alt="Open tasks by day and kind"
+        )
+    st.caption(
+        "One task is one dispatch: a crew is sent to a feeder for a kind of work. "
+        "A truck roll costs $250 to $1,000 (S&C, TSIA)."
+    )
+
+
+st.subheader("Field operations")
+field_operations()
