@@ -36,7 +36,7 @@ MEAN_HOME_WH_PER_DAY = 29_800.0  # EIA: 10,715 kWh a year is 29.3 kWh a day; six
 SIZE_SIGMA, SIZE_CLIP = 0.60, 2.5  # of ln kWh/day; Netherlands .55, London .63, Australia .66
 COMMERCIAL_TIMES_HOME = 2.6  # fitted
 BASE_SHARE = (0.03, 0.29)  # of the mean; measured daily minimum, which holds some habits too, is .13-.34
-WEATHER_HOMES = 0.87  # EIA RECS 2020: 88 % of US homes use air conditioning
+WEATHER_HOMES = 0.88  # EIA RECS 2020: US homes with air conditioning
 WEATHER_SHARE = (0.08, 0.34)  # of the mean energy of those homes, fitted to the measured months
 COOLING_PART = (0.45, 0.85)  # of the weather response; the rest is heating
 APPLIANCE_SHARE = (0.30, 0.75)  # of what is neither standing nor weather, fitted
@@ -55,14 +55,14 @@ RUN_CHANCE = 0.30  # that a window holds an appliance run at mean activity
 POWER_SIGMA, POWER_CLIP = 0.5, 2.0
 DAY_SIGMA, SLOW_SIGMA, DAY_CLIP = 0.30, 0.30, 2.5
 SLOW_DAYS = 6
-AWAY_CHANCE, AWAY_DAYS, AWAY_FACTOR = 0.055, (1, 4), 0.1  # of six-day windows: away about 2 % of days
+AWAY_CHANCE, AWAY_DAYS, AWAY_FACTOR = 0.055, (1, 4), 0.1  # per six-day window; away about 2 % of days
 
 # Weather, shared by a tenant.
 COOLING_ABOVE_C, HEATING_BELOW_C = 20.0, 13.0
 COOLING_FULL_K = 10.0  # beyond, air conditioners run without pause; design days in the Midwest are 31-33 C
 BUILDING_LAG_SLOTS = 8  # a house follows the weather about two hours late, common knowledge
 WEATHER_NOISES = (("fronts", 264, 4.2), ("clouds", 40, 1.6))  # stream, slots between knots, sigma [K]
-MEAN_COOLING_K, MEAN_HEATING_K = 0.96, 6.20  # yearly means of degrees above and below; a test holds them
+MEAN_COOLING_K, MEAN_HEATING_K = 0.95, 6.24  # yearly means of degrees above and below; a test holds them
 
 # Voltage on a 120 V base, fitted to power-flow solutions of EPRI feeders.
 HEAD_V, HEAD_SIGMA_V = 124.6, 0.25
@@ -109,7 +109,7 @@ def _gap_table(shortest: int, longest: int) -> Floats:
     return np.rint(_table(lambda share: shortest * (longest / shortest) ** share))
 
 
-UNIFORM = _table(lambda share: share)
+UNIFORM = (np.arange(TABLE_SIZE) + 0.5) / TABLE_SIZE
 NORMAL = _table(NormalDist().inv_cdf)
 METER_NOISE_V = quantised(METER_SIGMA_V * NORMAL)
 SIZE = _lognormal_table(SIZE_SIGMA, SIZE_CLIP)
@@ -147,6 +147,9 @@ def _expected_shape() -> Floats:
 
 
 EXPECTED_SHAPE = _expected_shape()
+
+ENERGY_PARTS = ("base_wh", "activity_wh", "short_wh", "long_wh", "cooling_wh", "heating_wh")
+ENERGY_TRAITS = ("mean_wh_per_slot", "service_wh", *ENERGY_PARTS)
 
 
 @dataclass(frozen=True)
@@ -192,10 +195,8 @@ class MeterTraits:
         return replace(self, **{name: getattr(self, name)[index] for name in own})
 
     def scaled(self, factor: Floats | float) -> MeterTraits:
-        """The same habits at another level: factor (n_meters,) or one number; own voltage drop stays."""
-        energy = [field.name for field in fields(self) if field.name.endswith(("_wh", "_wh_per_slot"))]
-        energy.remove("service_v_per_wh")
-        changed = {name: getattr(self, name) * factor for name in energy}
+        """The same habits at another level, over zero: (n_meters,) or one number; their voltage stays."""
+        changed = {name: getattr(self, name) * factor for name in ENERGY_TRAITS}
         return replace(self, service_v_per_wh=self.service_v_per_wh / factor, **changed)
 
 
@@ -517,9 +518,7 @@ def technical_loss_wh(mean_feeder_wh_per_slot: Any, delivered_wh: Any, interval_
     return np.asarray(np.rint((NO_LOAD_SHARE * mean + load_loss) * interval_slots), dtype=np.int64)
 
 
-def background_missing(
-    traits: MeterTraits, first_slot: int, n_slots: int, share: float = MISSING_SHARE
-) -> Flags:
+def background_missing(traits: MeterTraits, first_slot: int, n_slots: int, share: float = MISSING_SHARE) -> Flags:
     """Reads that do not arrive in ordinary life: (n_meters, n_slots), over meters and time pooled `share`."""
     missing = np.zeros((len(traits), n_slots), dtype=np.bool_)
     steady = UNIFORM[_field(_hash(traits.key, "steady", 0, 1)[:, 0], 0)] < STEADY_METERS
@@ -550,9 +549,7 @@ def _own_gaps(missing: Flags, traits: MeterTraits, first: int, number: int, chan
         _mark(missing, row, begin, slots)
 
 
-def _shared_gaps(
-    missing: Flags, traits: MeterTraits, first: int, number: int, chance: float, joining: Floats
-) -> None:
+def _shared_gaps(missing: Flags, traits: MeterTraits, first: int, number: int, chance: float, joining: Floats) -> None:
     """Mark gaps that begin together on a feeder; how long each lasts is up to the meter."""
     longest = GAP_CLASSES[number][1]
     windows = _windows(_phase(traits.feeder_keys), first, missing.shape[1], 2 * longest)
