@@ -1,5 +1,7 @@
 """Data source: which database, how it is, the grid clock, the API key's whereabouts, the calls to copy."""
 
+from urllib.parse import urlsplit
+
 import streamlit as st
 
 from gridlens_core import words
@@ -7,11 +9,15 @@ from gridlens_core.embedded import KEY_FILE
 from gridlens_core.schema import KPI_VIEWS
 from pages import _data, _frame
 
-CALLS = """curl -X POST $BASE_URL/api/ami/publish-once -H "Authorization: Bearer $GRIDLENS_API_KEY" \
--H "Content-Type: application/json" -d '{{"tenantId":"{tenant}","intervalMinutes":15,"batchSize":50}}'
-curl -X POST $BASE_URL/api/ami/event/theft -H "Authorization: Bearer $GRIDLENS_API_KEY" \
--H "Content-Type: application/json" -d '{{"tenantId":"{tenant}","feederId":"{feeder}","durationMinutes":60,"severity":0.7}}'
-curl "$BASE_URL/api/ami/kpi/quickcheck?tenantId={tenant}\""""
+KEY = '-H "Authorization: Bearer $GRIDLENS_API_KEY" -H "Content-Type: application/json"'
+CALLS = (
+    f"curl -X POST $BASE_URL/api/ami/publish-once {KEY} -d "
+    """'{{"tenantId":"{tenant}","intervalMinutes":15,"batchSize":50}}'""",
+    f"curl -X POST $BASE_URL/api/ami/event/theft {KEY} -d "
+    """'{{"tenantId":"{tenant}","feederId":"{feeder}","durationMinutes":60,"severity":0.7}}'""",
+    'curl "$BASE_URL/api/ami/kpi/quickcheck?tenantId={tenant}"',
+)
+DEMO_FEEDER = "FEEDER_7"
 
 tenant = _frame.tenant()
 
@@ -73,7 +79,9 @@ source()
 with st.container(border=True):
     st.markdown("**HTTP API** :gray[same address; description at /api/openapi.json]")
     st.markdown(key_whereabouts())
-    st.code(
-        CALLS.format(tenant=tenant, feeder=_data.demo().fleet(tenant).feeders[-1]), language="bash", wrap_lines=True
-    )
-    st.markdown(f"`BASE_URL` is this page's address: `{st.context.url or 'http://localhost:8501'}`")
+    feeders = _data.demo().fleet(tenant).feeders
+    feeder = DEMO_FEEDER if DEMO_FEEDER in feeders else feeders[-1]
+    address = urlsplit(st.context.url or "http://localhost:8501")
+    st.markdown(f"`BASE_URL` is this page's address: `{address.scheme}://{address.netloc}`")
+    for call in CALLS:
+        st.code(call.format(tenant=tenant, feeder=feeder), language="bash", wrap_lines=True)

@@ -40,7 +40,6 @@ def events() -> None:
                 for event in log
             ],
             hide_index=True,
-            height=340,
             column_config={"Severity": st.column_config.NumberColumn(format="percent")},
             alt="Event log, newest first",
         )
