@@ -375,6 +375,7 @@ class Demo:
         duration_minutes: float,
         meter_id: str | None = None,
         starts_at: datetime | None = None,
+        pattern: str = "bypass",
     ) -> Event:
         """Writes an event that begins at the grid clock unless told otherwise."""
         fleet = self.fleet(tenant_id)
@@ -391,6 +392,7 @@ class Demo:
                 severity=severity,
                 duration_minutes=duration_minutes,
                 starts_at=starts_at or now,
+                pattern=pattern,
             )
             before = read_kpis(connection, self.schema, tenant_id, self.today(now))
             written = insert_event(connection, event)

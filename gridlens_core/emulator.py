@@ -14,9 +14,11 @@ from gridlens_core.clock import as_utc
 from gridlens_core.events import Event
 from gridlens_core.fleet import Fleet
 from gridlens_core.load_model import SLOT_MINUTES, background_missing, honest_reads, technical_loss_wh
+from gridlens_core.patterns import weights
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 
 # Reads that do not arrive in ordinary life; pooled share, DESIGN.md 5 and measured head-ends.
 MISSING_SHARE = 0.002
@@ -94,7 +96,8 @@ def emulate(fleet: Fleet, span: Span, events: Sequence[Event], missing_share: fl
             continue
         where = np.ix_(event_meters(event, fleet), times)
         if event.event_type == "theft":
-            recorded_mwh[where] = np.rint(recorded_mwh[where] * (1.0 - event.fraction)).astype(np.int64)
+            left = 1.0 - theft_share(event, span, fleet.timezone)[times]
+            recorded_mwh[where] = np.rint(recorded_mwh[where] * left).astype(np.int64)
         elif event.event_type == "voltage-sag":
             voltage_dv[where] = np.minimum(voltage_dv[where], sagged_dv(honest_dv[where], event.fraction))
         elif event.event_type == "comms-outage":
@@ -163,6 +166,12 @@ def event_intervals(event: Event, span: Span) -> Flags:
     return np.array(
         [event.overlaps(span.start + k * step, span.start + (k + 1) * step) for k in range(span.count)], dtype=bool
     )
+
+
+def theft_share(event: Event, span: Span, timezone: str) -> Floats:
+    """(n_intervals,) the share of the energy a theft keeps from being recorded, by its pattern."""
+    starts = [moment - timedelta(minutes=span.minutes) for moment in span.read_times]
+    return event.fraction * weights(event.pattern, event.id, event.starts_at, starts, timezone)
 
 
 def _missing(fleet: Fleet, span: Span, share: float) -> Flags:

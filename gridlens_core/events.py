@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from gridlens_core.clock import as_utc
 from gridlens_core.errors import BadInputError, UnknownEventError
+from gridlens_core.patterns import PATTERNS, Pattern, new_event_id, pattern_of
 from gridlens_core.queries import query
 
 EventType = Literal["theft", "voltage-sag", "comms-outage"]
@@ -51,8 +52,15 @@ class Event:
         return float(min(max(severity, Decimal(0)), Decimal(1)))
 
     @property
+    def pattern(self) -> Pattern:
+        """When a theft takes its share; bypass for rows of other services."""
+        return pattern_of(self.id)
+
+    @property
     def name(self) -> str:
-        """The glossary's word for the event type."""
+        """The glossary's word for the event type, with the pattern of a theft that has one."""
+        if self.event_type == "theft" and self.pattern != "bypass":
+            return f"{self.pattern} theft"
         return EVENT_NAMES.get(self.event_type, self.event_type)
 
     @property
@@ -82,6 +90,7 @@ class NewEvent:
     severity: Decimal
     starts_at: datetime
     ends_at: datetime
+    id: UUID | None  # None where the database makes it
 
 
 def new_event(
@@ -93,10 +102,14 @@ def new_event(
     duration_minutes: float,
     starts_at: datetime,
     meter_id: str | None = None,
+    pattern: str = "bypass",
 ) -> NewEvent:
     """A checked event; raises BadInputError naming the field and what is accepted."""
     if event_type not in EVENT_TYPES:
         raise BadInputError.of("eventType", event_type, ", ".join(EVENT_TYPES))
+    if pattern not in PATTERNS or (pattern != "bypass" and event_type != "theft"):
+        accepted = ", ".join(PATTERNS) if event_type == "theft" else "none but bypass, for only a theft has a pattern"
+        raise BadInputError.of("pattern", pattern, accepted)
     try:
         fraction = Decimal(str(severity))
     except InvalidOperation:
@@ -109,7 +122,7 @@ def new_event(
     if not EARLIEST_START <= start < LATEST_START:
         raise BadInputError.of("startsAt", start.isoformat(), "a time in the years 2000 to 2099")
     end = start + timedelta(minutes=duration_minutes)
-    return NewEvent(tenant_id, feeder_id, meter_id, event_type, fraction, start, end)
+    return NewEvent(tenant_id, feeder_id, meter_id, event_type, fraction, start, end, new_event_id(pattern))
 
 
 def insert_event(connection: sa.Connection, event: NewEvent) -> Event:

@@ -15,6 +15,7 @@ from gridlens_core.emulator import Span, event_intervals, event_meters, honest_i
 from gridlens_core.events import Event
 from gridlens_core.fleet import Fleet
 from gridlens_core.load_model import SLOT_MINUTES
+from gridlens_core.patterns import YEARLY_SHARE
 from gridlens_core.schema import Schema
 
 LOW_VOLTAGE_V = 114.0  # ANSI C84.1 Range A service voltage, 120 V nominal
@@ -141,4 +142,5 @@ def kwh_a_year(fleet: Fleet, event: Event) -> float:
     """What the theft would keep from being recorded in a year, by the meters' long-run means [kWh]."""
     if event.event_type != "theft":
         return 0.0
-    return float(fleet.traits.mean_wh_per_slot.sum()) / 1000 * SLOTS_PER_YEAR * event.fraction
+    honest_kwh_a_year = float(fleet.traits.mean_wh_per_slot.sum()) / 1000 * SLOTS_PER_YEAR
+    return honest_kwh_a_year * event.fraction * YEARLY_SHARE[event.pattern]

@@ -1,6 +1,6 @@
 -- name: insert_event
-INSERT INTO public.ami_events (tenant_id, feeder_id, meter_id, event_type, severity, starts_at, ends_at)
-VALUES (:tenant_id, :feeder_id, :meter_id, :event_type, :severity, :starts_at, :ends_at)
+INSERT INTO public.ami_events (id, tenant_id, feeder_id, meter_id, event_type, severity, starts_at, ends_at)
+VALUES (COALESCE(CAST(:id AS uuid), gen_random_uuid()), :tenant_id, :feeder_id, :meter_id, :event_type, :severity, :starts_at, :ends_at)
 RETURNING id, tenant_id, feeder_id, meter_id, event_type, severity, starts_at, ends_at, created_at
 
 -- name: events_in_window
