@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS public.feeder_supply (
 CREATE INDEX IF NOT EXISTS feeder_supply_by_day ON public.feeder_supply (tenant_id, day, feeder_id, read_at);
 
 -- What the utility's nightly estimation (VEE) expects of each meter on a day, learned from the days before:
--- mean power [kW] in each hour of the local day. And each feeder's usual loss as a share of its supply.
+-- mean power [kW] in each hour of the local day. And each feeder's technical loss, no_load_kw + load_factor * kW^2.
 CREATE TABLE IF NOT EXISTS public.meter_expectation (
   tenant_id text NOT NULL,
   day       date NOT NULL,
@@ -50,10 +50,11 @@ CREATE TABLE IF NOT EXISTS public.meter_expectation (
   PRIMARY KEY (tenant_id, day, feeder_id, hour, meter_id)
 );
 CREATE TABLE IF NOT EXISTS public.feeder_expectation (
-  tenant_id  text NOT NULL,
-  day        date NOT NULL,
-  feeder_id  text NOT NULL,
-  loss_share real NOT NULL,
+  tenant_id   text NOT NULL,
+  day         date NOT NULL,
+  feeder_id   text NOT NULL,
+  no_load_kw  double precision NOT NULL,
+  load_factor double precision NOT NULL,
   PRIMARY KEY (tenant_id, day, feeder_id)
 );
 
@@ -123,32 +124,46 @@ FROM (
 ) f
 GROUP BY tenant_id, day;
 
--- Meters named as of a day's last two intervals; a name goes when two intervals in a row are clean.
--- CONSUMPTION_DROP: the feeder lost over two points more than usual (a drop without loss on the feeder is an
---   empty home). Expected is the meter's own habit scaled to what the substation delivered; meters are named
---   from the deepest drop on until their shortfall explains the feeder's unexplained loss.
+-- Meters named as of a day's last intervals; a name goes when the feeder's balance closes again.
+-- CONSUMPTION_DROP, where a feeder lost over one point more than its conductors explain (a drop without loss on
+-- the feeder is an empty home). Expected is a meter's own habit, scaled to what the substation delivered.
+--   pattern: the unexplained loss follows one meter's own load so closely that it must be that meter's;
+--   silence: meters that record nothing explain at least half of it;
+--   balance: else meters from the deepest drop on, until their shortfall explains the unexplained loss.
 -- VOLTAGE_LOW: under 114 V twice in a row, or once together with a tenth of the feeder.
 CREATE VIEW public.v_kpi_suspicious_meters_daily AS
 WITH balance AS NOT MATERIALIZED (
-  SELECT i.*, e.loss_share, row_number() OVER w AS age,
-         i.complete AND i.supplied_kwh - i.recorded_kwh - i.unread_kwh
-           -- an estimated read makes the balance less certain: 3 points for each tenth missing is generous
-           > i.supplied_kwh * (e.loss_share + 0.02 + 0.3 * (1 - i.reads::real / i.meters_due)) AS lossy
+  SELECT i.*, row_number() OVER w AS age,
+         i.supplied_kwh::float8 - i.recorded_kwh::float8 - i.unread_kwh::float8
+           - e.no_load_kw * i.interval_minutes / 60
+           - e.load_factor * i.supplied_kwh::float8 ^ 2 * 60 / i.interval_minutes AS unexplained_kwh
   FROM public.v_feeder_interval i
   LEFT JOIN public.feeder_expectation e
     ON e.tenant_id = i.tenant_id AND e.day = i.day AND e.feeder_id = i.feeder_id
   WINDOW w AS (PARTITION BY i.tenant_id, i.day, i.feeder_id ORDER BY i.read_at DESC)
-), recent AS NOT MATERIALIZED (
+), judged AS NOT MATERIALIZED (
   SELECT b.*,
-         bool_or(lossy AND age <= 2) OVER w AS lossy_now,
-         bool_or(low_voltage > 0 AND age = 1) OVER w AS low_now
+         -- a missing read that had to be estimated makes the balance uncertain by several times its share
+         complete AND unexplained_kwh
+           > supplied_kwh::float8 * (0.01 + 4 * (1 - reads::float8 / meters_due)) AS lossy
   FROM balance b
+), recent AS NOT MATERIALIZED (
+  SELECT j.*,
+         min(age) FILTER (WHERE lossy) OVER w AS last_lossy,
+         max(age) FILTER (WHERE lossy) OVER w AS first_lossy,
+         bool_or(low_voltage > 0 AND age = 1) OVER w AS low_now
+  FROM judged j
   WINDOW w AS (PARTITION BY tenant_id, day, feeder_id)
 ), evidence AS (
-  SELECT r.tenant_id, r.day, r.feeder_id, x.meter_id, count(*) AS intervals,
-         sum(m.kwh)::float8 AS recorded_kwh,
-         sum(x.mean_kw * r.supplied_kwh::float8 * (1 - r.loss_share) / nullif(t.mean_kw, 0)) AS expected_kwh,
-         sum(r.supplied_kwh::float8 * (1 - r.loss_share) - r.recorded_kwh::float8 - r.unread_kwh::float8) AS unexplained_kwh
+  SELECT r.tenant_id, r.day, r.feeder_id, x.meter_id, r.last_lossy,
+         count(*) FILTER (WHERE r.lossy) AS intervals,
+         sum(m.kwh) FILTER (WHERE r.lossy)::float8 AS recorded_kwh,
+         sum(x.mean_kw / nullif(t.mean_kw, 0) * (r.recorded_kwh::float8 + r.unread_kwh::float8 + r.unexplained_kwh))
+           FILTER (WHERE r.lossy) AS expected_kwh,
+         sum(r.unexplained_kwh) FILTER (WHERE r.lossy) AS unexplained_kwh,
+         count(*) AS seen,
+         corr(r.unexplained_kwh, m.kwh::float8) AS likeness,
+         regr_slope(r.unexplained_kwh, m.kwh::float8) * sum(m.kwh)::float8 / nullif(sum(r.unexplained_kwh), 0) AS explains
   FROM recent r
   CROSS JOIN LATERAL (
     SELECT sum(y.mean_kw) AS mean_kw FROM public.meter_expectation y
@@ -158,14 +173,23 @@ WITH balance AS NOT MATERIALIZED (
     ON x.tenant_id = r.tenant_id AND x.day = r.day AND x.feeder_id = r.feeder_id AND x.hour = r.hour
   JOIN public.meter_reads_electric m
     ON m.tenant_id = r.tenant_id AND m.meter_id = x.meter_id AND m.read_at = r.read_at
-  WHERE r.lossy_now AND r.lossy
-  GROUP BY r.tenant_id, r.day, r.feeder_id, x.meter_id
+  WHERE r.last_lossy <= 4 AND r.age <= r.first_lossy AND r.complete
+  GROUP BY r.tenant_id, r.day, r.feeder_id, x.meter_id, r.last_lossy
 ), ranked AS (
   SELECT e.*, recorded_kwh / nullif(expected_kwh, 0) AS ratio,
+         -- fewer intervals ask for a closer likeness: by chance one of 40 meters looks alike
+         likeness > (CASE seen WHEN 4 THEN 0.99 WHEN 5 THEN 0.98 ELSE 0.95 END) AND seen >= 4
+           AND explains BETWEEN 0.5 AND 1.5
+           AND likeness = max(likeness) OVER (PARTITION BY tenant_id, day, feeder_id) AS by_pattern,
+         coalesce(sum(expected_kwh) FILTER (WHERE recorded_kwh = 0) OVER (PARTITION BY tenant_id, day, feeder_id), 0)
+           >= 0.5 * unexplained_kwh AS silence_explains,
          coalesce(sum(greatest(expected_kwh - recorded_kwh, 0)) OVER (
            PARTITION BY tenant_id, day, feeder_id ORDER BY recorded_kwh / nullif(expected_kwh, 0), meter_id
            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS explained_before_kwh
   FROM evidence e
+), drops AS (
+  SELECT r.*, bool_or(by_pattern) OVER (PARTITION BY tenant_id, day, feeder_id) AS pattern_found
+  FROM ranked r
 ), low AS (
   SELECT r.tenant_id, r.day, r.feeder_id, m.meter_id,
          min(m.voltage) AS lowest, count(*) AS intervals,
@@ -177,11 +201,18 @@ WITH balance AS NOT MATERIALIZED (
   GROUP BY r.tenant_id, r.day, r.feeder_id, m.meter_id
 )
 SELECT tenant_id, day, meter_id, 'CONSUMPTION_DROP' AS issue, feeder_id,
-       format('recorded %s of %s kWh expected in %s intervals with unexplained loss on %s',
-              round(recorded_kwh::numeric, 2), round(expected_kwh::numeric, 2), intervals, feeder_id) AS evidence,
+       CASE WHEN by_pattern
+            THEN format('the unexplained loss of %s follows this meter''s own load in %s intervals (correlation %s)',
+                        feeder_id, seen, round(likeness::numeric, 2))
+            ELSE format('recorded %s of %s kWh expected in %s intervals with unexplained loss on %s',
+                        round(recorded_kwh::numeric, 2), round(expected_kwh::numeric, 2), intervals, feeder_id)
+       END AS evidence,
        round(recorded_kwh::numeric, 3) AS recorded_kwh, round(expected_kwh::numeric, 3) AS expected_kwh
-FROM ranked
-WHERE ratio < 0.85 AND explained_before_kwh < unexplained_kwh
+FROM drops
+WHERE CASE WHEN pattern_found THEN by_pattern
+           WHEN last_lossy > 2 THEN false
+           WHEN silence_explains THEN recorded_kwh = 0
+           ELSE ratio < 0.85 AND explained_before_kwh < unexplained_kwh END
 UNION ALL
 SELECT tenant_id, day, meter_id, 'VOLTAGE_LOW', feeder_id,
        format('%s V in the latest %s interval(s), under 114 V', lowest, intervals), NULL, NULL
@@ -247,11 +278,18 @@ GROUP BY s.feeder_id, r.meter_id, s.hour
 ON CONFLICT DO NOTHING
 
 -- name: learn_feeders
-INSERT INTO public.feeder_expectation (tenant_id, day, feeder_id, loss_share)
-SELECT :tenant_id, :day, feeder_id,
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY (supplied_kwh - recorded_kwh - unread_kwh) / nullif(supplied_kwh, 0))
-FROM public.v_feeder_interval
-WHERE tenant_id = :tenant_id AND day < :day AND day >= CAST(:day AS date) - 28 AND complete AND reads = meters_due
+-- Loss in conductors grows with the square of the load; intervals that lost more than any feeder's conductors
+-- can (6 %, US public power distributors call that suspicious) are left out of the fit.
+INSERT INTO public.feeder_expectation (tenant_id, day, feeder_id, no_load_kw, load_factor)
+SELECT :tenant_id, :day, feeder_id, coalesce(regr_intercept(loss_kw, kw ^ 2), avg(loss_kw)),
+       coalesce(regr_slope(loss_kw, kw ^ 2), 0)
+FROM (
+  SELECT feeder_id, supplied_kwh::float8 * 60 / interval_minutes AS kw,
+         (supplied_kwh - recorded_kwh)::float8 * 60 / interval_minutes AS loss_kw
+  FROM public.v_feeder_interval
+  WHERE tenant_id = :tenant_id AND day < :day AND day >= CAST(:day AS date) - 28
+    AND reads = meters_due AND supplied_kwh > 0 AND supplied_kwh - recorded_kwh <= 0.06 * supplied_kwh
+) i
 GROUP BY feeder_id
 ON CONFLICT DO NOTHING
 
