@@ -14,7 +14,7 @@ from gridlens_core import words
 from gridlens_core.clock import day_start, local_day
 from gridlens_core.events import Event
 from gridlens_core.fleet import Fleet
-from gridlens_core.kpis import Kpis, day_rows
+from gridlens_core.kpis import Kpis, by_role, day_rows
 from gridlens_core.queries import query
 from gridlens_core.schema import SUSPICIOUS, Schema
 from gridlens_core.truth import LOW_VOLTAGE_V, Truth, event_truth, kwh_not_recorded
@@ -165,9 +165,9 @@ def interval_rows(connection: sa.Connection, at: Look, feeder_id: str | None, af
     reads = at.schema.require_reads()
     one_feeder = f"AND {reads['feeder_id']} = CAST(:feeder_id AS {reads.type_of('feeder_id')})" if feeder_id else ""
     statement = sa.text(
-        f"SELECT {reads['read_at']} AS read_at, CAST(sum({reads['kwh']}) AS double precision) AS metered_kwh "
-        f"FROM {reads.quoted} WHERE {reads['tenant_id']} = CAST(:tenant_id AS {reads.type_of('tenant_id')}) "
-        f"AND {reads['read_at']} > :after {one_feeder} GROUP BY 1 ORDER BY 1"
+        f"SELECT {reads.moment('read_at')} AS read_at, CAST(sum({reads['kwh']}) AS double precision) AS metered_kwh "
+        f"FROM {reads.quoted} WHERE {reads.of_tenant()} "
+        f"AND {reads['read_at']} > {reads.from_moment('read_at', ':after')} {one_feeder} GROUP BY 1 ORDER BY 1"
     )
     return [dict(row) for row in connection.execute(statement, parameters).mappings()]
 
@@ -175,17 +175,20 @@ def interval_rows(connection: sa.Connection, at: Look, feeder_id: str | None, af
 def meter_states(connection: sa.Connection, at: Look) -> tuple[MeterState, ...]:
     """Every meter's state in the latest interval, in the fleet's order."""
     reads = at.schema.require_reads()
+    volts_column = f"CAST({reads['voltage']} AS double precision)" if reads.has("voltage") else "NULL::float8"
     statement = sa.text(
         f"SELECT CAST({reads['meter_id']} AS text) AS meter_id, CAST({reads['kwh']} AS double precision) AS kwh, "
-        f"CAST({reads['voltage']} AS double precision) AS volts FROM {reads.quoted} "
-        f"WHERE {reads['tenant_id']} = CAST(:tenant_id AS {reads.type_of('tenant_id')}) "
-        f"AND {reads['read_at']} = :read_at"
+        f"{volts_column} AS volts FROM {reads.quoted} "
+        f"WHERE {reads.of_tenant()} AND {reads['read_at']} = {reads.from_moment('read_at', ':read_at')}"
     )
     parameters = {"tenant_id": at.fleet.tenant_id, "read_at": at.grid_now}
     latest = {row.meter_id: row for row in connection.execute(statement, parameters)}
+    view = at.schema.views.get(SUSPICIOUS)
+    day = at.kpis.day
+    rows = day_rows(connection, at.schema, SUSPICIOUS, at.fleet.tenant_id, day, day)
     named = {
-        str(row["meter_id"]): str(row.get("evidence") or row.get("issue") or "")
-        for row in day_rows(connection, at.schema, SUSPICIOUS, at.fleet.tenant_id, at.kpis.day, at.kpis.day)
+        row["meter_id"]: row.get("evidence") or row.get("issue") or "named by the view"
+        for row in (by_role(view, rows) if view else [])
     }
     return tuple(
         MeterState(meter, feeder, *_state(latest.get(meter), named.get(meter)))
@@ -196,7 +199,8 @@ def meter_states(connection: sa.Connection, at: Look) -> tuple[MeterState, ...]:
 def _state(read: Any, evidence: str | None) -> tuple[str, str]:
     if read is None:
         return "silent", "no read in the latest interval"
-    latest = f"{read.kwh:.2f} kWh, {read.volts:.1f} V in the latest interval"
+    volts = "" if read.volts is None else f", {read.volts:.1f} V"
+    latest = f"{read.kwh:.2f} kWh{volts} in the latest interval"
     if read.volts is not None and read.volts < LOW_VOLTAGE_V:
         return "low-voltage", latest
     return ("named", evidence) if evidence else ("normal", latest)

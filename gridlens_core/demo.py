@@ -54,7 +54,7 @@ from gridlens_core.events import (
     unended_events,
 )
 from gridlens_core.fleet import Fleet
-from gridlens_core.kpis import Kpis, closed_days, day_rows, read_kpis
+from gridlens_core.kpis import Kpis, by_role, closed_days, day_rows, read_kpis
 from gridlens_core.publisher import (
     DEFAULT_BATCH_ROWS,
     Cycle,
@@ -267,6 +267,11 @@ class Demo:
             events = unended_events(connection, tenant_id, now)[::-1]
         self.trace(tenant_id).observe(now, kpis)
         return Quickcheck(tenant_id, now, kpis, events, rows)
+
+    def kpi_rows(self, tenant_id: str, view_name: str) -> list[dict[str, Any]]:
+        """A KPI view's rows under GridLens's names: shares in percent, newest day first."""
+        rows = self.view_rows(tenant_id, view_name)
+        return by_role(self.schema.views[view_name], rows) if view_name in self.schema.views else []
 
     def events(self, tenant_id: str, *, active: bool = False) -> list[Event]:
         """The event log, newest first; with `active`, those not over yet."""

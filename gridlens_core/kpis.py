@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 
-from gridlens_core.schema import FEEDER_LOSS, FIELDOPS, OVERVIEW, SUSPICIOUS, Relation, Schema
+from gridlens_core.schema import FEEDER_LOSS, FIELDOPS, KPI_VIEWS, OVERVIEW, SUSPICIOUS, Relation, Schema
 
 # How far back "the last five days" looks: an index serves it, whatever the size of the history.
 LOOK_BACK_DAYS = 40
 
-# KPI -> (view, column). The views' own names; units are in the names or stated in GLOSSARY terms.
-OVERVIEW_KPIS = {
-    "loss_pct": "loss_percent_pct",
-    "loss_kwh": "total_loss_kwh",
-    "supplied_kwh": "supplied_kwh",
-    "metered_kwh": "metered_kwh",
-    "read_success_pct": "read_success_pct",
-    "voltage_compliance_pct": "voltage_compliance_pct",
-}
-FIELDOPS_KPIS = {
-    "open_tasks": "open_tasks",
-    "power_quality_tasks": "power_quality_tasks",
-    "revenue_or_meter_tasks": "revenue_or_meter_tasks",
-    "comms_tasks": "comms_tasks",
-}
+OVERVIEW_KPIS = (
+    "loss_pct",
+    "loss_kwh",
+    "supplied_kwh",
+    "metered_kwh",
+    "read_success_pct",
+    "voltage_compliance_pct",
+)
+FIELDOPS_KPIS = ("open_tasks", "power_quality_tasks", "revenue_or_meter_tasks", "comms_tasks")
+ORDER_IN_DAY = (("loss_pct", "DESC NULLS LAST"), ("feeder_id", ""), ("meter_id", ""))
 
 
 @dataclass(frozen=True)
 class Kpis:
     """One day's KPIs as the views give them; None is what the database does not have.
 
-    loss_pct, read_success_pct, voltage_compliance_pct : percent
+    loss_pct, read_success_pct, voltage_compliance_pct : percent, whatever unit the view uses
     loss_kwh, supplied_kwh, metered_kwh : kWh
     feeder_loss_pct : percent by feeder
     """
@@ -59,14 +54,13 @@ class Kpis:
 def read_kpis(connection: sa.Connection, schema: Schema, tenant_id: str, day: date) -> Kpis:
     """The KPIs of one day, straight from the views."""
     found: dict[str, Any] = {}
-    for view_name, columns in ((OVERVIEW, OVERVIEW_KPIS), (FIELDOPS, FIELDOPS_KPIS)):
-        rows = day_rows(connection, schema, view_name, tenant_id, day, day)
-        for kpi, column in columns.items():
-            if column in schema.views.get(view_name, _NO_VIEW).columns:
-                found[kpi] = exact(rows[0][column]) if rows else None
-    # No row in the task view or the suspicious view means that nobody is named, not that nothing is known.
-    if FIELDOPS in schema.views:
-        found = {**dict.fromkeys((k for k in FIELDOPS_KPIS if k in found), Decimal(0)), **_known(found)}
+    for view_name, kpis in ((OVERVIEW, OVERVIEW_KPIS), (FIELDOPS, FIELDOPS_KPIS)):
+        view = schema.views.get(view_name)
+        if view is not None:
+            rows = by_role(view, day_rows(connection, schema, view_name, tenant_id, day, day))
+            # No row in the task view means that nothing is open, not that nothing is known.
+            absent = Decimal(0) if view_name == FIELDOPS else None
+            found.update({kpi: (rows[0][kpi] if rows else absent) for kpi in kpis if view.has(kpi)})
     if SUSPICIOUS in schema.views:
         found["suspicious_meters"] = _count_suspicious(connection, schema, tenant_id, day)
     return Kpis(day, feeder_loss_pct=_feeder_loss(connection, schema, tenant_id, day), **found)
@@ -75,17 +69,37 @@ def read_kpis(connection: sa.Connection, schema: Schema, tenant_id: str, day: da
 def day_rows(
     connection: sa.Connection, schema: Schema, view_name: str, tenant_id: str, first: date, last: date
 ) -> list[dict[str, Any]]:
-    """A view's rows from `first` to `last` with its own column names, newest day first; [] without the view."""
+    """A view's rows from `first` to `last` with its own column names, newest day first; [] without the view.
+
+    Within a day the feeder that loses most comes first, and meters in the order of their names.
+    """
     view = schema.views.get(view_name)
     if view is None:
         return []
-    one_day = "= :last" if first == last else "BETWEEN :first AND :last"
+    order = [f"{view[column]} {direction}" for column, direction in ORDER_IN_DAY if view.has(column)]
+    which_days = "= :last" if first == last else "BETWEEN :first AND :last"
     statement = sa.text(
-        f"SELECT * FROM {view.quoted} WHERE {view['tenant_id']} = CAST(:tenant_id AS {view.type_of('tenant_id')}) "
-        f"AND {view['day']} {one_day} ORDER BY {view['day']} DESC"
+        f"SELECT * FROM {view.quoted} WHERE {view.of_tenant()} AND {view.day()} {which_days} "
+        f"ORDER BY {', '.join([view['day'] + ' DESC', *order])}"
     )
     parameters = {"tenant_id": tenant_id, "first": first, "last": last}
     return [dict(row) for row in connection.execute(statement, parameters).mappings()]
+
+
+def by_role(view: Relation, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with GridLens's names for the columns: numbers exact, shares in percent, ids as text."""
+    return [{role: _value(view, role, row[view.name_of(role)]) for role in view.bindings} for row in rows]
+
+
+def _value(view: Relation, role: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if role == "day":
+        return value.date() if isinstance(value, datetime) else value
+    if view.unit_of(role) == "":
+        return str(value)
+    number = exact(value)
+    return number * 100 if number is not None and view.unit_of(role) == "fraction" else number
 
 
 def closed_days(today: date) -> tuple[date, date]:
@@ -93,34 +107,40 @@ def closed_days(today: date) -> tuple[date, date]:
     return today - timedelta(days=LOOK_BACK_DAYS), today - timedelta(days=1)
 
 
+def newest_day(connection: sa.Connection, schema: Schema, tenant_id: str, grid_now: datetime) -> date | None:
+    """The newest day the views have around the grid clock, where their days need not be ours."""
+    around = (grid_now.date() - timedelta(days=1), grid_now.date() + timedelta(days=1))
+    for view_name in KPI_VIEWS[:2]:
+        view = schema.views.get(view_name)
+        if view is not None:
+            statement = sa.text(
+                f"SELECT max({view.day()}) FROM {view.quoted} "
+                f"WHERE {view.of_tenant()} AND {view.day()} BETWEEN :first AND :last"
+            )
+            parameters = {"tenant_id": tenant_id, "first": around[0], "last": around[1]}
+            day: date | None = connection.execute(statement, parameters).scalar_one()
+            if day is not None:
+                return day
+    return None
+
+
 def exact(value: Any) -> Decimal | None:
-    """A view's number as a Decimal that keeps every digit the database gave."""
-    return None if value is None else value if isinstance(value, Decimal) else Decimal(str(value))
-
-
-def loss_percent_of(row: Mapping[str, Any]) -> Decimal | None:
-    """A feeder-loss row's loss in percent; the view's `loss_percent` is a fraction."""
-    fraction = exact(row.get("loss_percent"))
-    return None if fraction is None else fraction * 100
+    """A view's number as a Decimal that keeps every digit the database gave; None for NaN and infinity."""
+    number = None if value is None else value if isinstance(value, Decimal) else Decimal(str(value))
+    return number if number is not None and number.is_finite() else None
 
 
 def _feeder_loss(connection: sa.Connection, schema: Schema, tenant_id: str, day: date) -> dict[str, Decimal]:
-    rows = day_rows(connection, schema, FEEDER_LOSS, tenant_id, day, day)
-    losses = {row["feeder_id"]: loss_percent_of(row) for row in rows}
-    return {feeder: loss for feeder, loss in losses.items() if loss is not None}
+    view = schema.views.get(FEEDER_LOSS)
+    if view is None or not view.has("loss_pct"):
+        return {}
+    rows = by_role(view, day_rows(connection, schema, FEEDER_LOSS, tenant_id, day, day))
+    return {row["feeder_id"]: row["loss_pct"] for row in rows if row["loss_pct"] is not None}
 
 
 def _count_suspicious(connection: sa.Connection, schema: Schema, tenant_id: str, day: date) -> Decimal:
     view = schema.require_view(SUSPICIOUS)
     statement = sa.text(
-        f"SELECT count(DISTINCT {view['meter_id']}) FROM {view.quoted} "
-        f"WHERE {view['tenant_id']} = CAST(:tenant_id AS {view.type_of('tenant_id')}) AND {view['day']} = :day"
+        f"SELECT count(DISTINCT {view['meter_id']}) FROM {view.quoted} WHERE {view.of_tenant()} AND {view.day()} = :day"
     )
     return Decimal(connection.execute(statement, {"tenant_id": tenant_id, "day": day}).scalar_one())
-
-
-def _known(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {kpi: value for kpi, value in found.items() if value is not None}
-
-
-_NO_VIEW = Relation("", {}, ())

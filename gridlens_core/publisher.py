@@ -17,7 +17,7 @@ from gridlens_core.errors import BadInputError
 from gridlens_core.events import Event, events_in_window
 from gridlens_core.fleet import Fleet
 from gridlens_core.queries import query
-from gridlens_core.schema import READ_ROLES, Relation, Schema
+from gridlens_core.schema import READ_KEY, READ_ROLES, Relation, Schema, quote
 
 DEFAULT_BATCH_ROWS = 20_000
 
@@ -44,10 +44,8 @@ def lock_tenant(connection: sa.Connection, tenant_id: str) -> None:
 def latest_read_at(connection: sa.Connection, schema: Schema, tenant_id: str) -> datetime | None:
     """`read_at` of the tenant's newest read, None where it has none."""
     reads = schema.require_reads()
-    statement = sa.text(
-        f"SELECT max({reads['read_at']}) FROM {reads.quoted} "
-        f"WHERE {reads['tenant_id']} = CAST(:tenant_id AS {reads.type_of('tenant_id')})"
-    )
+    newest = reads.moment("read_at", "max({})")
+    statement = sa.text(f"SELECT {newest} FROM {reads.quoted} WHERE {reads.of_tenant()}")
     found = connection.execute(statement, {"tenant_id": tenant_id}).scalar_one()
     return None if found is None else as_utc(found)
 
@@ -116,33 +114,39 @@ def write_reads(
         day = local_day(reads.span.read_times[0], reads.fleet.timezone)
         baseline.learn_expectations(connection, reads.fleet.tenant_id, day)
         baseline.record_supply(connection, reads)
-    statement = insert_statement(schema.require_reads(), unique_key=schema.unique_key)
+    statement = insert_statement(schema)
+    fixed = {f"fill_{number}": value for number, value in enumerate(schema.fill.values())}
     return sum(
-        connection.execute(statement, {"tenant_id": reads.fleet.tenant_id, **batch}).rowcount
+        connection.execute(statement, {"tenant_id": reads.fleet.tenant_id, **fixed, **batch}).rowcount
         for batch in _batches(reads, batch_rows)
     )
 
 
-def insert_statement(reads: Relation, *, unique_key: bool) -> sa.TextClause:
+def insert_statement(schema: Schema) -> sa.TextClause:
     """The safe insert (DESIGN.md 6): typed arrays in, existing reads kept out, nothing updated.
 
     Values travel as text and are cast to the column's own type, whatever that is.
     """
-    columns = ", ".join(reads[role] for role in READ_ROLES)
-    value = {
-        role: f"CAST({':tenant_id' if role == 'tenant_id' else f'n.{role}'} AS {reads.type_of(role)})"
-        for role in READ_ROLES
-    }
+    reads = schema.require_reads()
+    roles = [role for role in READ_ROLES if reads.has(role)]
+    value = {role: _cast(reads, role, ":tenant_id" if role == "tenant_id" else f"n.{role}") for role in roles}
+    columns = [reads[role] for role in roles] + [quote(name) for name in schema.fill]
+    values = [value[role] for role in roles] + [f":fill_{number}" for number in range(len(schema.fill))]
     arrays = ", ".join(f"CAST(:{role} AS text[])" for role in READ_ROLES[1:])
     select = (
-        f"INSERT INTO {reads.quoted} ({columns}) "
-        f"SELECT {', '.join(value[role] for role in READ_ROLES)} "
+        f"INSERT INTO {reads.quoted} ({', '.join(columns)}) SELECT {', '.join(values)} "
         f"FROM unnest({arrays}) AS n({', '.join(READ_ROLES[1:])})"
     )
-    if unique_key:
+    if schema.unique_key:
         return sa.text(f"{select} ON CONFLICT DO NOTHING")
-    same = " AND ".join(f"t.{reads[role]} = {value[role]}" for role in ("tenant_id", "meter_id", "read_at"))
+    same = " AND ".join(f"t.{reads[role]} = {value[role]}" for role in READ_KEY)
     return sa.text(f"{select} WHERE NOT EXISTS (SELECT 1 FROM {reads.quoted} t WHERE {same})")
+
+
+def _cast(reads: Relation, role: str, expression: str) -> str:
+    if role == "read_at":
+        return reads.from_moment(role, expression)
+    return f"CAST({expression} AS {reads.type_of(role)})"
 
 
 def _batches(reads: Reads, batch_rows: int) -> Iterator[dict[str, str]]:

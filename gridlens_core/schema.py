@@ -3,67 +3,128 @@ Discovers, never changes; nothing about keys, types or column order is assumed."
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
+from gridlens_core.bindings import (
+    FEEDER_LOSS,
+    FIELDOPS,
+    KPI_VIEWS,
+    NEEDED,
+    NO_CORRECTIONS,
+    OVERVIEW,
+    PERCENT_UNITS,
+    READS_TABLE,
+    SUSPICIOUS,
+    Binding,
+    Column,
+    Corrections,
+    Unit,
+    bind,
+    settle_unit,
+)
 from gridlens_core.errors import DatabaseNotReadyError
 from gridlens_core.queries import query
 
-READS_TABLE = "meter_reads_electric"
-OVERVIEW = "v_kpi_electric_overview_daily"
-FEEDER_LOSS = "v_kpi_electric_feeder_loss_daily"
-SUSPICIOUS = "v_kpi_suspicious_meters_daily"
-FIELDOPS = "v_kpi_fieldops_daily"
-KPI_VIEWS = (OVERVIEW, FEEDER_LOSS, SUSPICIOUS, FIELDOPS)
+__all__ = [
+    "FEEDER_LOSS",
+    "FIELDOPS",
+    "KPI_VIEWS",
+    "OVERVIEW",
+    "READS_TABLE",
+    "READ_KEY",
+    "READ_ROLES",
+    "SUSPICIOUS",
+    "Column",
+    "Relation",
+    "Schema",
+    "discover",
+    "quote",
+]
 
 READ_ROLES = ("tenant_id", "meter_id", "feeder_id", "read_at", "kwh", "voltage")
 READ_KEY = ("tenant_id", "meter_id", "read_at")
 
-
-@dataclass(frozen=True)
-class Column:
-    """A column as the catalogue describes it; `type_name` carries no length, so a cast never cuts a value."""
-
-    name: str
-    type_name: str
-    not_null: bool
-    filled_by_database: bool  # default, identity or generated
+# Enough rows to tell percent from fraction, in no more time than a start may wait for.
+SAMPLE_DAYS = 40
+SAMPLE_ROWS = 200
+SAMPLE_TIMEOUT_MS = 3000
 
 
 @dataclass(frozen=True)
 class Relation:
-    """A table or view of schema public, its columns by the role they play for GridLens."""
+    """A table or view of schema public: all its columns by name, and those that play a role."""
 
     name: str
     columns: Mapping[str, Column]
-    all_columns: tuple[Column, ...]
+    bindings: Mapping[str, Binding] = field(default_factory=dict)
 
     @property
     def quoted(self) -> str:
         return f"public.{quote(self.name)}"
 
     def has(self, role: str) -> bool:
-        return role in self.columns
+        return role in self.bindings
 
     def __getitem__(self, role: str) -> str:
         """The quoted column name for a role."""
-        return quote(self.columns[role].name)
+        return quote(self.bindings[role].column.name)
+
+    def name_of(self, role: str) -> str:
+        """The column name for a role, as rows carry it."""
+        return self.bindings[role].column.name
 
     def type_of(self, role: str) -> str:
-        return self.columns[role].type_name
+        return self.bindings[role].column.type_name
+
+    def unit_of(self, role: str) -> Unit:
+        return self.bindings[role].unit
+
+    def moment(self, role: str, of: str = "{}") -> str:
+        """A time column, or an expression `of` it, as timestamptz; one without a time zone is taken as UTC."""
+        value = of.format(self[role])
+        return f"({value} AT TIME ZONE 'UTC')" if self._is_naive(role) else value
+
+    def from_moment(self, role: str, parameter: str) -> str:
+        """A timestamptz parameter as the time column has it, so that an index still serves."""
+        moment = f"CAST({parameter} AS timestamptz)"
+        return f"({moment} AT TIME ZONE 'UTC')" if self._is_naive(role) else moment
+
+    def day(self, role: str = "day") -> str:
+        """A day column as a date."""
+        return self[role] if self.type_of(role) == "date" else f"CAST({self[role]} AS date)"
+
+    def of_tenant(self) -> str:
+        """The condition that keeps to one tenant, :tenant_id."""
+        return f"{self['tenant_id']} = CAST(:tenant_id AS {self.type_of('tenant_id')})"
+
+    def lacks(self) -> list[str]:
+        """Roles without which the relation is of no use, and that no column plays."""
+        return [role for role in NEEDED[self.name] if not self.has(role)]
+
+    def _is_naive(self, role: str) -> bool:
+        return self.type_of(role).startswith("timestamp without")
 
 
 @dataclass(frozen=True)
 class Schema:
-    """What was found. `unique_key` says how repeated reads are kept out (DESIGN.md 6)."""
+    """What was found. `unique_key` says how repeated reads are kept out (DESIGN.md 6).
+
+    views : the KPI views that can be used; `unusable`: those that are there but lack a needed column, and which
+    fill : fixed values for required columns of the reads table that GridLens does not know
+    """
 
     reads: Relation | None
     unique_key: bool
     views: Mapping[str, Relation]
     has_events: bool
     has_supply: bool
+    unusable: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    fill: Mapping[str, Any] = field(default_factory=dict)
 
     def require_reads(self) -> Relation:
         """The reads table, or DatabaseNotReadyError naming what is missing."""
@@ -71,7 +132,7 @@ class Schema:
             raise DatabaseNotReadyError(
                 f"The table public.{READS_TABLE} is missing, or this role may not see it.", missing=READS_TABLE
             )
-        missing = [role for role in READ_ROLES if not self.reads.has(role)]
+        missing = self.reads.lacks()
         if missing:
             raise DatabaseNotReadyError(
                 f"The table public.{READS_TABLE} has no column for: {', '.join(missing)}.", missing=missing
@@ -90,39 +151,100 @@ class Schema:
     def require_view(self, name: str) -> Relation:
         """The view, or DatabaseNotReadyError."""
         if name not in self.views:
-            raise DatabaseNotReadyError(f"The view public.{name} is missing.", missing=name)
+            raise DatabaseNotReadyError(self.why_not(name), missing=name)
         return self.views[name]
 
+    def why_not(self, name: str) -> str:
+        """Why a view cannot be used."""
+        if name in self.unusable:
+            return f"The view public.{name} has no column for: {', '.join(self.unusable[name])}."
+        return f"The view public.{name} is missing, or this role may not see it."
 
-def discover(connection: sa.Connection) -> Schema:
-    """Reads the catalogue once."""
+    def unfilled(self) -> list[Column]:
+        """Columns of the reads table that need a value and would get none."""
+        if self.reads is None:
+            return []
+        written = {binding.column.name for binding in self.reads.bindings.values()} | set(self.fill)
+        return [
+            column
+            for column in self.reads.columns.values()
+            if column.not_null and not column.filled_by_database and column.name not in written
+        ]
+
+
+def discover(
+    connection: sa.Connection,
+    corrections: Corrections = NO_CORRECTIONS,
+    *,
+    tenants: Sequence[str] = (),
+    today: date | None = None,
+) -> Schema:
+    """Reads the catalogue once; with `today` also a sample of each view's rows, to settle their units."""
     rows = connection.execute(
         query("catalogue.sql", "columns"), {"names": [READS_TABLE, *KPI_VIEWS, "ami_events", "feeder_supply"]}
     ).mappings()
-    found: dict[str, list[Column]] = {}
+    found: dict[str, dict[str, Column]] = {}
     for row in rows:
-        found.setdefault(row["relation"], []).append(
-            Column(row["name"], row["type_name"], row["not_null"], row["filled_by_database"])
+        column = Column(
+            row["name"], row["type_name"], row["not_null"], row["filled_by_database"], row["always_generated"]
         )
+        found.setdefault(row["relation"], {})[column.name] = column
     relations = {
-        name: Relation(name, {column.name: column for column in columns}, tuple(columns))
+        name: Relation(name, columns, bind(name, list(columns.values()), corrections) if name in NEEDED else {})
         for name, columns in found.items()
     }
+    views = {name: relations[name] for name in KPI_VIEWS if name in relations}
+    usable = {name: view for name, view in views.items() if not view.lacks()}
+    if today is not None:
+        usable = {name: _settle_units(connection, view, tenants, today) for name, view in usable.items()}
     return Schema(
         reads=relations.get(READS_TABLE),
         unique_key=_has_unique_key(connection, relations.get(READS_TABLE)),
-        views={name: relations[name] for name in KPI_VIEWS if name in relations},
+        views=usable,
         has_events="ami_events" in relations,
         has_supply="feeder_supply" in relations,
+        unusable={name: view.lacks() for name, view in views.items() if view.lacks()},
+        fill=corrections.fill,
     )
+
+
+def _settle_units(connection: sa.Connection, view: Relation, tenants: Sequence[str], today: date) -> Relation:
+    """Percent or fraction, from a sample; a view too slow to be sampled keeps what its names say."""
+    doubtful = [role for role, binding in view.bindings.items() if binding.unit in PERCENT_UNITS]
+    if not doubtful:
+        return view
+    energies = [role for role in ("loss_kwh", "supplied_kwh") if view.has(role)]
+    columns = ", ".join(f"{view[role]} AS {role}" for role in (*doubtful, *energies))
+    statement = sa.text(
+        f"SELECT {columns} FROM {view.quoted} WHERE CAST({view['tenant_id']} AS text) = ANY(:tenants) "
+        f"AND {view.day()} >= :first LIMIT {SAMPLE_ROWS}"
+    )
+    parameters = {"tenants": list(tenants), "first": today - timedelta(days=SAMPLE_DAYS)}
+    try:
+        with connection.begin_nested():
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {SAMPLE_TIMEOUT_MS}")
+            rows = connection.execute(statement, parameters).mappings().all()
+    except sa.exc.DBAPIError:
+        rows = []
+    known = None
+    if len(energies) == 2:
+        supplied = sum(float(row["supplied_kwh"] or 0) for row in rows)
+        known = 100 * sum(float(row["loss_kwh"] or 0) for row in rows) / supplied if supplied else None
+    settled = {
+        role: settle_unit(
+            view.bindings[role], [row[role] for row in rows], known_pct=known if role == "loss_pct" else None
+        )
+        for role in doubtful
+    }
+    return replace(view, bindings={**view.bindings, **settled})
 
 
 def _has_unique_key(connection: sa.Connection, reads: Relation | None) -> bool:
     """Whether an immediate, complete unique index keeps a read (tenant, meter, time) from standing twice."""
     if reads is None or not all(reads.has(role) for role in READ_KEY):
         return False
-    allowed = {reads.columns[role].name for role in (*READ_KEY, "feeder_id") if reads.has(role)}
-    needed = {reads.columns[role].name for role in ("meter_id", "read_at")}
+    allowed = {reads.name_of(role) for role in (*READ_KEY, "feeder_id") if reads.has(role)}
+    needed = {reads.name_of(role) for role in ("meter_id", "read_at")}
     indexes = connection.execute(query("catalogue.sql", "unique_indexes"), {"name": READS_TABLE}).scalars()
     return any(needed <= set(columns) <= allowed for columns in indexes)
 

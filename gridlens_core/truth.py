@@ -111,13 +111,13 @@ def event_span(event: Event, grid_now: datetime, interval_minutes: int) -> Span 
 def _published(connection: sa.Connection, schema: Schema, fleet: Fleet, span: Span) -> tuple[np.ndarray, np.ndarray]:
     """Recorded energy [Wh] and voltage [V], each (n_meters, n_intervals), NaN where there is no read."""
     reads = schema.require_reads()
+    volts_column = f"CAST({reads['voltage']} AS double precision)" if reads.has("voltage") else "NULL::float8"
     statement = sa.text(
-        f"SELECT CAST({reads['meter_id']} AS text) AS meter_id, {reads['read_at']} AS read_at, "
-        f"CAST({reads['kwh']} AS double precision) * 1000 AS wh, "
-        f"CAST({reads['voltage']} AS double precision) AS volts "
-        f"FROM {reads.quoted} "
-        f"WHERE {reads['tenant_id']} = CAST(:tenant_id AS {reads.type_of('tenant_id')}) "
-        f"AND {reads['read_at']} > :start AND {reads['read_at']} <= :end "
+        f"SELECT CAST({reads['meter_id']} AS text) AS meter_id, {reads.moment('read_at')} AS read_at, "
+        f"CAST({reads['kwh']} AS double precision) * 1000 AS wh, {volts_column} AS volts "
+        f"FROM {reads.quoted} WHERE {reads.of_tenant()} "
+        f"AND {reads['read_at']} > {reads.from_moment('read_at', ':start')} "
+        f"AND {reads['read_at']} <= {reads.from_moment('read_at', ':end')} "
         f"AND {reads['meter_id']} = ANY(CAST(:meters AS {reads.type_of('meter_id')}[]))"
     )
     parameters = {

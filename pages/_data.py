@@ -35,9 +35,9 @@ def control_room(tenant_id: str, at: Pulse, feeder_id: str | None, follow: bool)
 
 
 @st.cache_data(ttl=30, max_entries=100, show_spinner=False)
-def view_rows(tenant_id: str, at: Pulse, view_name: str) -> list[dict[str, Any]]:
-    """A KPI view's rows at a pulse, newest day first."""
-    return demo().view_rows(tenant_id, view_name)
+def kpi_rows(tenant_id: str, at: Pulse, view_name: str) -> list[dict[str, Any]]:
+    """A KPI view's rows at a pulse under GridLens's names, newest day first; shares in percent."""
+    return demo().kpi_rows(tenant_id, view_name)
 
 
 @st.cache_data(ttl=30, max_entries=100, show_spinner=False)

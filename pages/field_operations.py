@@ -18,13 +18,13 @@ tenant = _frame.tenant()
 
 @_frame.live
 def field_operations() -> None:
-    rows = _data.view_rows(tenant, _data.pulse(tenant), FIELDOPS)
+    rows = _data.kpi_rows(tenant, _data.pulse(tenant), FIELDOPS)
     if not rows:
         st.info("The field-operations view has no rows for this tenant yet.", icon=":material/hourglass_empty:")
         return
     today = rows[0]
     with st.grid(4, min_column_width=170, gap="xsmall"):
-        st.metric("Open tasks", words.count(today["open_tasks"]), border=True)
+        st.metric("Open tasks", words.count(today.get("open_tasks")), border=True)
         for column, (word, _) in KINDS.items():
             st.metric(word.capitalize(), words.count(today.get(column)), border=True)
     with st.container(border=True):

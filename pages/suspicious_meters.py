@@ -16,18 +16,18 @@ tenant = _frame.tenant()
 @_frame.live
 def suspicious() -> None:
     pulse = _data.pulse(tenant)
-    rows = _data.view_rows(tenant, pulse, SUSPICIOUS)
-    days = [row["day"] for row in _data.view_rows(tenant, pulse, OVERVIEW)]
+    rows = _data.kpi_rows(tenant, pulse, SUSPICIOUS)
+    days = [row["day"] for row in _data.kpi_rows(tenant, pulse, OVERVIEW)]
     today = _data.demo().today(pulse.grid_now)
     named = [row for row in rows if row["day"] == today]
-    issues = Counter(row["issue"] for row in named)
+    issues = Counter(row.get("issue") for row in named)
     with st.grid(3, min_column_width=170, gap="xsmall"):
         st.metric("Meters named now", words.count(len(named)), border=True)
         for issue, (word, _) in ISSUE_LOOK.items():
             st.metric(f"For {word}", words.count(issues[issue]), border=True)
     with st.container(border=True):
         st.markdown("**Meters named by day** :gray[as of each day's last two intervals; today is pale]")
-        per_day = Counter((row["day"], row["issue"]) for row in rows)
+        per_day = Counter((row["day"], row.get("issue")) for row in rows)
         series = [
             _charts.DaySeries(word, days, [per_day[day, issue] for day in days], colour)
             for issue, (word, colour) in ISSUE_LOOK.items()

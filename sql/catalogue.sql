@@ -1,10 +1,12 @@
 -- name: columns
--- Columns of tables, partitioned tables and views of schema public that this role may see.
+-- Columns of tables, partitioned tables and views of schema public that this role may see. Types come without
+-- length: -1 gives bpchar, to which any text may be cast, where NULL would give character, which is one letter.
 SELECT c.relname AS relation,
        a.attname AS name,
-       format_type(a.atttypid, NULL) AS type_name,
+       format_type(a.atttypid, -1) AS type_name,
        a.attnotnull AS not_null,
-       (a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> '') AS filled_by_database
+       (a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> '') AS filled_by_database,
+       (a.attidentity = 'a' OR a.attgenerated <> '') AS always_generated
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
@@ -13,13 +15,13 @@ WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 ORDER BY c.relname, a.attnum
 
 -- name: unique_indexes
--- Column names of each unique index that is checked at once and covers every row.
+-- Key columns of each unique index that is checked at once and covers every row.
 SELECT array_agg(a.attname::text)
 FROM pg_catalog.pg_index i
 JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-CROSS JOIN LATERAL unnest(i.indkey) AS k(attnum)
-JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k(attnum, position)
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum AND k.position <= i.indnkeyatts
 WHERE n.nspname = 'public' AND c.relname = :name
   AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
 GROUP BY i.indexrelid

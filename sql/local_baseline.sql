@@ -133,19 +133,29 @@ GROUP BY tenant_id, day;
 -- VOLTAGE_LOW: under 114 V twice in a row, or once together with a tenth of the feeder.
 CREATE VIEW public.v_kpi_suspicious_meters_daily AS
 WITH balance AS NOT MATERIALIZED (
-  SELECT i.*, row_number() OVER w AS age,
-         i.supplied_kwh::float8 - i.recorded_kwh::float8 - i.unread_kwh::float8
+  SELECT i.*, row_number() OVER w AS age, q.missing_share,
+         i.recorded_kwh::float8 / nullif(1 - q.missing_share, 0) AS delivered_kwh,
+         i.supplied_kwh::float8 - i.recorded_kwh::float8 / nullif(1 - q.missing_share, 0)
            - e.no_load_kw * i.interval_minutes / 60
            - e.load_factor * i.supplied_kwh::float8 ^ 2 * 60 / i.interval_minutes AS unexplained_kwh
   FROM public.v_feeder_interval i
   LEFT JOIN public.feeder_expectation e
     ON e.tenant_id = i.tenant_id AND e.day = i.day AND e.feeder_id = i.feeder_id
+  CROSS JOIN LATERAL (
+    -- What the silent meters usually use; asked for only where some are silent.
+    SELECT CASE WHEN i.reads = i.meters_due THEN 0 ELSE coalesce((
+      SELECT sum(x.mean_kw) FILTER (WHERE m.meter_id IS NULL) / nullif(sum(x.mean_kw), 0)
+      FROM public.meter_expectation x
+      LEFT JOIN public.meter_reads_electric m
+        ON m.tenant_id = x.tenant_id AND m.meter_id = x.meter_id AND m.read_at = i.read_at
+      WHERE x.tenant_id = i.tenant_id AND x.day = i.day AND x.feeder_id = i.feeder_id AND x.hour = i.hour
+    ), 0)::float8 END AS missing_share
+  ) q
   WINDOW w AS (PARTITION BY i.tenant_id, i.day, i.feeder_id ORDER BY i.read_at DESC)
 ), judged AS NOT MATERIALIZED (
   SELECT b.*,
-         -- a missing read that had to be estimated makes the balance uncertain by several times its share
-         complete AND unexplained_kwh
-           > supplied_kwh::float8 * (0.01 + 4 * (1 - reads::float8 / meters_due)) AS lossy
+         -- what had to be estimated makes the balance uncertain by several times its share
+         complete AND unexplained_kwh > supplied_kwh::float8 * (0.01 + 3 * missing_share) AS lossy
   FROM balance b
 ), recent AS NOT MATERIALIZED (
   SELECT j.*,
@@ -158,7 +168,7 @@ WITH balance AS NOT MATERIALIZED (
   SELECT r.tenant_id, r.day, r.feeder_id, x.meter_id, r.last_lossy,
          count(*) FILTER (WHERE r.lossy) AS intervals,
          sum(m.kwh) FILTER (WHERE r.lossy)::float8 AS recorded_kwh,
-         sum(x.mean_kw / nullif(t.mean_kw, 0) * (r.recorded_kwh::float8 + r.unread_kwh::float8 + r.unexplained_kwh))
+         sum(x.mean_kw / nullif(t.mean_kw, 0) * (r.delivered_kwh + r.unexplained_kwh))
            FILTER (WHERE r.lossy) AS expected_kwh,
          sum(r.unexplained_kwh) FILTER (WHERE r.lossy) AS unexplained_kwh,
          count(*) AS seen,
