@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gridlens_core.clock import as_utc
 from gridlens_core.events import Event
 from gridlens_core.fleet import Fleet
-from gridlens_core.load_model import SLOT_MINUTES, background_missing, honest_reads, technical_loss_wh
+from gridlens_core.load_model import SLOT_MINUTES, background_missing, technical_loss_wh
 from gridlens_core.patterns import weights
 
 Ints = NDArray[np.int64]
@@ -115,7 +115,7 @@ def honest_intervals(fleet: Fleet, span: Span) -> tuple[Ints, Ints]:
     last_minute = first_minute + span.minutes * span.count
     first_slot = first_minute // SLOT_MINUTES
     slots = -(-last_minute // SLOT_MINUTES) - first_slot
-    reads = honest_reads(fleet.traits, first_slot, slots, fleet.timezone)
+    reads = fleet.honest_slots(first_slot, slots)
     energy, voltage = reads.energy_wh.astype(np.int64), reads.voltage_dv.astype(np.int64)
     if span.minutes == SLOT_MINUTES and first_minute % SLOT_MINUTES == 0:
         return energy, voltage
@@ -139,7 +139,7 @@ def _mean_voltage(voltage: Ints, edges: Ints) -> Ints:
 def supply_wh(fleet: Fleet, honest_wh: Ints, interval_minutes: int) -> Ints:
     """(n_feeders, n_intervals) honest energy of each feeder's meters plus its technical loss [Wh]."""
     delivered = fleet.sum_by_feeder(honest_wh)
-    mean_wh = np.bincount(fleet.feeder_index, weights=fleet.traits.mean_wh_per_slot, minlength=len(fleet.feeders))
+    mean_wh = np.bincount(fleet.feeder_index, weights=fleet.mean_wh_per_slot, minlength=len(fleet.feeders))
     return delivered + technical_loss_wh(mean_wh[:, None], delivered, interval_minutes / SLOT_MINUTES)
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridlens_core.errors import UnknownFeederError, UnknownMeterError
-from gridlens_core.load_model import MeterTraits, meter_traits
+from gridlens_core.habits import Habits, habit_reads
+from gridlens_core.load_model import HonestReads, MeterTraits, honest_reads, meter_traits
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Fleet:
 
     meter_ids, feeder_ids : n_meters strings, each meter beside its feeder
     traits : the load model's arrays, (n_meters,)
+    habits : what the meters' own history says, None for a synthetic fleet
     timezone : IANA zone whose local time drives the customers' habits
     """
 
@@ -29,6 +31,7 @@ class Fleet:
     feeder_ids: tuple[str, ...]
     timezone: str
     traits: MeterTraits
+    habits: Habits | None = None
 
     def __len__(self) -> int:
         return len(self.meter_ids)
@@ -63,7 +66,23 @@ class Fleet:
             meter_ids=tuple(self.meter_ids[i] for i in index),
             feeder_ids=tuple(self.feeder_ids[i] for i in index),
             traits=self.traits.take(index),
+            habits=None if self.habits is None else self.habits.take(index),
         )
+
+    def with_habits(self, habits: Habits) -> Fleet:
+        """The same meters, going on as their history did."""
+        return replace(self, habits=habits)
+
+    @property
+    def mean_wh_per_slot(self) -> NDArray[np.float64]:
+        """(n_meters,) long-run energy of a quarter hour [Wh]."""
+        return self.traits.mean_wh_per_slot if self.habits is None else self.habits.mean_wh_per_slot
+
+    def honest_slots(self, first_slot: int, n_slots: int) -> HonestReads:
+        """Honest reads of quarter hours, by the load model or by the meters' own habits."""
+        if self.habits is None:
+            return honest_reads(self.traits, first_slot, n_slots, self.timezone)
+        return habit_reads(self.traits, self.habits, first_slot, n_slots, self.timezone)
 
     def check_target(self, feeder_id: str | None, meter_id: str | None = None) -> None:
         """Raises UnknownFeederError or UnknownMeterError, naming what there is."""
@@ -102,4 +121,4 @@ def synthetic_fleet(tenant_id: str, *, feeders: int, meters_per_feeder: int, see
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Sorts numbers inside names by value."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]

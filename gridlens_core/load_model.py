@@ -439,6 +439,13 @@ def _activity_and_short_runs(traits: MeterTraits, block: _Block) -> tuple[Floats
     return _lines(knots, windows), runs
 
 
+def persistent_noise(traits: MeterTraits, first_slot: int, n_slots: int, length: int) -> Floats:
+    """Noise of mean one that persists for about `length` slots: (n_meters, n_slots); its cv is ACTIVITY_CV."""
+    windows = _windows(traits.phase, first_slot, n_slots, length)
+    words = _hash(traits.key, "habit_noise", windows.index, windows.number + 1)
+    return _lines(ACTIVITY[_field(words, 0)], windows)
+
+
 def _long_runs(traits: MeterTraits, block: _Block) -> Floats:
     windows = _windows(traits.phase, block.first, block.count, LONG_WINDOW)
     words = _hash(traits.key, "long_window", windows.index, windows.number)

@@ -115,6 +115,7 @@ class Schema:
     """What was found. `unique_key` says how repeated reads are kept out (DESIGN.md 6).
 
     views : the KPI views that can be used; `unusable`: those that are there but lack a needed column, and which
+    newest_by_hops : the newest read is found from meter to meter, for no index leads to it by time
     fill : fixed values for required columns of the reads table that GridLens does not know
     """
 
@@ -124,6 +125,7 @@ class Schema:
     has_events: bool
     has_supply: bool
     unusable: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    newest_by_hops: bool = False
     fill: Mapping[str, Any] = field(default_factory=dict)
 
     def require_reads(self) -> Relation:
@@ -203,6 +205,7 @@ def discover(
         views=usable,
         has_events="ami_events" in relations,
         has_supply="feeder_supply" in relations,
+        newest_by_hops=_hops_to_newest(connection, relations.get(READS_TABLE)),
         unusable={name: view.lacks() for name, view in views.items() if view.lacks()},
         fill=corrections.fill,
     )
@@ -247,6 +250,19 @@ def _has_unique_key(connection: sa.Connection, reads: Relation | None) -> bool:
     needed = {reads.name_of(role) for role in ("meter_id", "read_at")}
     indexes = connection.execute(query("catalogue.sql", "unique_indexes"), {"name": READS_TABLE}).scalars()
     return any(needed <= set(columns) <= allowed for columns in indexes)
+
+
+def _hops_to_newest(connection: sa.Connection, reads: Relation | None) -> bool:
+    """Whether an index leads with tenant and meter, and none with the time or with tenant and time."""
+    if reads is None or not all(reads.has(role) for role in READ_KEY):
+        return False
+    tenant, meter, time = (reads.name_of(role) for role in READ_KEY)
+    leads = [
+        tuple(columns[:2])
+        for columns in connection.execute(query("catalogue.sql", "indexes"), {"name": READS_TABLE}).scalars()
+    ]
+    by_time = any(lead[:1] == (time,) or lead == (tenant, time) for lead in leads)
+    return not by_time and (tenant, meter) in leads
 
 
 def quote(name: str) -> str:

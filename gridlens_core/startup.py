@@ -6,10 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import sqlalchemy as sa
+
 from gridlens_core import baseline
 from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, day_start, floor_to_interval, grid_now, local_day
 from gridlens_core.database import Database
+from gridlens_core.emulator import Span
+from gridlens_core.errors import NotOnExistingDatabaseError
 from gridlens_core.fleet import Fleet, fleet_of, synthetic_fleet
+from gridlens_core.history import learn_fleet
 from gridlens_core.publisher import latest_read_at, local_days, publish_span
 from gridlens_core.schema import Schema, discover
 from gridlens_core.settings import Settings
@@ -30,6 +35,7 @@ Report = Callable[[Progress], None]
 
 def prepare_local(database: Database, settings: Settings, wall: datetime, report: Report) -> Schema:
     """Makes the local database's schema and fills the history of every tenant up to now."""
+    _only_local(database)
     with database.transaction(statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
         baseline.apply_baseline(connection, settings.timezone)
         schema = discover(connection)
@@ -40,6 +46,7 @@ def prepare_local(database: Database, settings: Settings, wall: datetime, report
 
 def local_fleet(database: Database, settings: Settings, tenant_id: str) -> Fleet:
     """The registered meters of a tenant; one that has none gets a synthetic fleet, which is registered."""
+    _only_local(database)
     with database.transaction() as connection:
         meters = baseline.registered_meters(connection, tenant_id)
         if meters:
@@ -56,6 +63,25 @@ def local_fleet(database: Database, settings: Settings, tenant_id: str) -> Fleet
         return fleet
 
 
+def existing_fleet(
+    connection: sa.Connection, schema: Schema, settings: Settings, tenant_id: str, latest: datetime | None
+) -> Fleet:
+    """The meters of a tenant's history, going on as they did; a synthetic fleet for a tenant that has none,
+    or whose history is of that fleet."""
+    synthetic = synthetic_fleet(
+        tenant_id,
+        feeders=settings.feeders,
+        meters_per_feeder=settings.meters_per_feeder,
+        seed=settings.seed,
+        timezone=settings.timezone,
+    )
+    if latest is None:
+        return synthetic
+    learned = learn_fleet(connection, schema, tenant_id, latest, seed=settings.seed, timezone=settings.timezone)
+    ours = dict(zip(synthetic.meter_ids, synthetic.feeder_ids, strict=True))
+    return synthetic if dict(zip(learned.meter_ids, learned.feeder_ids, strict=True)) == ours else learned
+
+
 def fill_history(
     database: Database, schema: Schema, fleet: Fleet, settings: Settings, wall: datetime, report: Report
 ) -> None:
@@ -63,14 +89,8 @@ def fill_history(
 
     A laptop that slept for three days finds its gap filled; a new database gets GRIDLENS_HISTORY_DAYS.
     """
-    minutes = DEFAULT_INTERVAL_MINUTES
     with database.transaction() as connection:
-        latest = latest_read_at(connection, schema, fleet.tenant_id)
-    end = grid_now(None, wall, minutes)
-    start = latest or _history_start(settings, end)
-    # A history kept at odd minutes is continued from the next whole interval.
-    start = floor_to_interval(start, minutes)
-    spans = list(local_days(start, end, minutes, settings.timezone))
+        spans = missing_spans(connection, schema, fleet, settings, wall)
     for number, span in enumerate(spans):
         day = local_day(span.end, settings.timezone)
         report(Progress(f"Reads of {len(fleet)} meters for {day:%A %d %B}", number / len(spans)))
@@ -80,6 +100,24 @@ def fill_history(
         # The planner has not seen the new rows yet, and its first plans would be slow ones.
         with database.transaction(statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
             connection.exec_driver_sql("ANALYZE")
+
+
+def missing_spans(
+    connection: sa.Connection, schema: Schema, fleet: Fleet, settings: Settings, wall: datetime
+) -> list[Span]:
+    """What lies between the tenant's last read and now, cut at local midnights."""
+    minutes = DEFAULT_INTERVAL_MINUTES
+    end = grid_now(None, wall, minutes)
+    latest = latest_read_at(connection, schema, fleet.tenant_id)
+    start = latest or _history_start(settings, end)
+    # A history kept at odd minutes is continued from the next whole interval, lest some minutes count twice.
+    start = floor_to_interval(start + timedelta(minutes=minutes, microseconds=-1), minutes)
+    return list(local_days(start, end, minutes, settings.timezone))
+
+
+def _only_local(database: Database) -> None:
+    if not database.is_local:
+        raise NotOnExistingDatabaseError
 
 
 def _history_start(settings: Settings, end: datetime) -> datetime:

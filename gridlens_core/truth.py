@@ -142,5 +142,5 @@ def kwh_a_year(fleet: Fleet, event: Event) -> float:
     """What the theft would keep from being recorded in a year, by the meters' long-run means [kWh]."""
     if event.event_type != "theft":
         return 0.0
-    honest_kwh_a_year = float(fleet.traits.mean_wh_per_slot.sum()) / 1000 * SLOTS_PER_YEAR
+    honest_kwh_a_year = float(fleet.mean_wh_per_slot.sum()) / 1000 * SLOTS_PER_YEAR
     return honest_kwh_a_year * event.fraction * YEARLY_SHARE[event.pattern]

@@ -25,3 +25,14 @@ JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum AND
 WHERE n.nspname = 'public' AND c.relname = :name
   AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
 GROUP BY i.indexrelid
+
+-- name: indexes
+-- Column names of each index that covers every row, in order; NULL for an expression.
+SELECT array_agg(a.attname::text ORDER BY k.position)
+FROM pg_catalog.pg_index i
+JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k(attnum, position)
+LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+WHERE n.nspname = 'public' AND c.relname = :name AND i.indisvalid AND i.indpred IS NULL
+GROUP BY i.indexrelid
