@@ -1,5 +1,6 @@
 """The dashboard and the HTTP API in one process, at one address: streamlit run app.py"""
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -7,15 +8,33 @@ import streamlit as st
 from starlette.routing import Mount
 
 from gridlens_core.api import build_api
-from gridlens_core.demo import shared_demo
+from gridlens_core.demo import Demo, shared_demo
+from gridlens_core.embedded import KEY_FILE
+from gridlens_core.errors import SettingsError
 
 
 @asynccontextmanager
 async def lifespan(_: object) -> AsyncIterator[None]:
     """Starts the database without holding up the first page, which shows how far the start has come."""
-    shared_demo().start_in_background()
+    sys.stdout.write(f"GridLens: {about_the_key(demo)}\n")
+    sys.stdout.flush()
+    demo.start_in_background()
     yield
-    shared_demo().stop()
+    demo.stop()
 
 
-app = st.App("pages/entry.py", lifespan=lifespan, routes=[Mount("/api", app=build_api(shared_demo()))])
+def about_the_key(demo: Demo) -> str:
+    """What whoever starts the server must know of its key; one that was set is not repeated."""
+    if demo.api_key is None:
+        return "writing is off, because GRIDLENS_API_KEY is not set."
+    if demo.settings.api_key is not None:
+        return "the API key is the one in GRIDLENS_API_KEY."
+    return f"the API key is {demo.api_key} (kept in {demo.settings.data_dir / KEY_FILE})."
+
+
+try:
+    demo = shared_demo()
+except SettingsError as error:
+    sys.exit(f"gridlens: {error.message}")
+
+app = st.App("pages/entry.py", lifespan=lifespan, routes=[Mount("/api", app=build_api(demo))])

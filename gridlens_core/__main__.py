@@ -4,38 +4,57 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
-import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import Event
+from typing import Any, NoReturn
 
-from gridlens_core.api import event_json, kpis_json, plain, quickcheck_json
+from pydantic import BaseModel
+
+from gridlens_core.answers import EventFacts, PublishAnswer, QuickcheckAnswer
+from gridlens_core.auto import AutoPublishers
 from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES
 from gridlens_core.database import connect
-from gridlens_core.demo import Demo
+from gridlens_core.demo import Demo, Published
 from gridlens_core.errors import GridLensError
 from gridlens_core.events import EVENT_TYPES
 from gridlens_core.queries import EVENTS_MIGRATION
 from gridlens_core.settings import load_settings
 
+FAILED, BAD_OPTION, INTERRUPTED = 1, 2, 130
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_OPTION, f"gridlens: {message} (see {self.prog} --help)\n")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; 0 on success, else 1 with one clear line on standard error."""
+    """Runs one command; 0 on success, else not 0 and one clear line on standard error."""
     options = _parser().parse_args(arguments)
+    demo = None
     try:
         demo = Demo(load_settings())
         options.run(demo, options)
     except GridLensError as error:
-        print(f"gridlens: {error.message}", file=sys.stderr)
-        return 1
+        _complain(error.message)
+        return FAILED
     except KeyboardInterrupt:
-        return 130
+        _complain("interrupted")
+        return INTERRUPTED
+    finally:
+        if demo is not None:
+            demo.stop()
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m gridlens_core", description="GridLens AMI pilot")
-    commands = parser.add_subparsers(title="commands", required=True)
+    parser = OneLineParser(prog="python -m gridlens_core", description="GridLens AMI pilot")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     commands.add_parser("check", help="can this database carry the demo?").set_defaults(run=check)
     commands.add_parser("migrate", help="apply sql/phase3_ami_events.sql, nothing else").set_defaults(run=migrate)
@@ -50,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     event_options = commands.add_parser("event", help="trigger an event")
     event_options.add_argument("type", choices=EVENT_TYPES)
     event_options.add_argument("--feeder", help="default: every feeder")
-    event_options.add_argument("--meter")
+    event_options.add_argument("--meter", help="default: every meter")
     event_options.add_argument("--severity", type=float, default=0.7, help="fraction over 0 to 1 (default 0.7)")
     event_options.add_argument("--minutes", type=float, default=60, help="duration (default 60)")
     event_options.set_defaults(run=event)
@@ -78,26 +97,30 @@ def migrate(demo: Demo, options: argparse.Namespace) -> None:
         database = connect(demo.settings.database_url.get_secret_value(), is_local=False)
         with database.transaction() as connection:
             connection.exec_driver_sql(EVENTS_MIGRATION.read_text(encoding="utf-8"))
+        database.engine.dispose()
     _show({"ok": True, "applied": f"sql/{EVENTS_MIGRATION.name}"})
 
 
 def publish(demo: Demo, options: argparse.Namespace) -> None:
-    """Publishes a number of cycles, or goes on until interrupted."""
+    """Publishes a number of cycles, or goes on until it is told to stop."""
     demo.start()
     tenant_id = _tenant(demo, options)
     if options.every is None:
-        published = demo.publish(tenant_id, interval_minutes=options.interval, cycles=options.cycles)
-        _show({"readAt": published.cycles[-1].read_at, "kpis": kpis_json(published.after)})
+        _show(PublishAnswer.of(demo.publish(tenant_id, interval_minutes=options.interval, cycles=options.cycles)))
         return
-    demo.auto.start(demo.database, tenant_id, options.every, options.interval)
-    try:
-        while True:
-            time.sleep(options.every)
-            problem = demo.auto.problem(tenant_id)
-            if problem:
-                print(f"gridlens: {problem}", file=sys.stderr)
-    finally:
-        demo.stop()
+    timer = AutoPublishers(lambda tenant, minutes: _log(demo.publish(tenant, interval_minutes=minutes)))
+    with _until_told_to_stop() as stopped:
+        timer.start(demo.database, tenant_id, options.every, options.interval)
+        said = None
+        try:
+            # Not one long wait: on Windows it would keep signals waiting too.
+            while not stopped.wait(timeout=0.5):
+                problem = timer.problem(tenant_id)
+                if problem and problem != said:
+                    _complain(problem)
+                said = problem
+        finally:
+            timer.stop_all()
 
 
 def event(demo: Demo, options: argparse.Namespace) -> None:
@@ -111,21 +134,47 @@ def event(demo: Demo, options: argparse.Namespace) -> None:
         severity=options.severity,
         duration_minutes=options.minutes,
     )
-    _show(event_json(written))
+    _show(EventFacts.model_validate(written))
 
 
 def quickcheck(demo: Demo, options: argparse.Namespace) -> None:
     """Prints what GET /api/ami/kpi/quickcheck answers."""
     demo.start()
-    _show(quickcheck_json(demo, _tenant(demo, options)))
+    _show(QuickcheckAnswer.of(demo.quickcheck(_tenant(demo, options))))
 
 
 def _tenant(demo: Demo, options: argparse.Namespace) -> str:
     return demo.check_tenant(options.tenant or demo.settings.tenants[0])
 
 
-def _show(answer: Any) -> None:
-    print(json.dumps(plain(answer), indent=2))
+@contextmanager
+def _until_told_to_stop() -> Iterator[Event]:
+    """An event that SIGINT (Ctrl-C) and SIGTERM set, so that a cycle under way is finished first."""
+    stopped = Event()
+    before = {each: signal.signal(each, lambda *_: stopped.set()) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _log(published: Published) -> None:
+    last, loss_pct = published.cycles[-1], published.after and published.after.loss_pct
+    print(
+        f"{last.read_at:%Y-%m-%dT%H:%MZ} {last.inserted} of {last.meters} reads, loss today "
+        f"{'unknown' if loss_pct is None else f'{loss_pct:.2f} %'}",
+        flush=True,
+    )
+
+
+def _show(answer: BaseModel | dict[str, Any]) -> None:
+    values = answer.model_dump(mode="json", by_alias=True) if isinstance(answer, BaseModel) else answer
+    print(json.dumps(values, indent=2))
+
+
+def _complain(message: str) -> None:
+    print(f"gridlens: {message}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,66 +1,130 @@
-"""The HTTP API (DESIGN.md 7): JSON in camelCase, one error shape, no driver message in any answer."""
+"""The HTTP API (DESIGN.md 7): what may be asked for, who may ask, and one shape for every error."""
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping
-from datetime import date, datetime
-from decimal import Decimal
+import math
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import datetime
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gridlens_core.clock import INTERVAL_MINUTES
+from gridlens_core.answers import (
+    AutoAnswer,
+    AutoFacts,
+    DatabaseFacts,
+    ErrorAnswer,
+    ErrorFacts,
+    EventAnswer,
+    EventFacts,
+    EventsAnswer,
+    HealthAnswer,
+    KpiFacts,
+    PublishAnswer,
+    QuickcheckAnswer,
+    ResetAnswer,
+    StatusAnswer,
+    plain,
+)
+from gridlens_core.auto import MAX_SECONDS, MIN_SECONDS
+from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, INTERVAL_MINUTES, check_interval
 from gridlens_core.demo import MAX_CYCLES, Demo
-from gridlens_core.errors import GridLensError, KeyMissingError, KeyWrongError, WritesOffError
-from gridlens_core.events import MAX_DURATION_MINUTES, Event
-from gridlens_core.kpis import Kpis
-from gridlens_core.schema import FEEDER_LOSS, FIELDOPS, OVERVIEW, SUSPICIOUS
+from gridlens_core.errors import BadInputError, GridLensError, KeyMissingError, KeyWrongError, WritesOffError
+from gridlens_core.events import EVENT_TYPES, MAX_DURATION_MINUTES
+from gridlens_core.publisher import DEFAULT_BATCH_ROWS
 
-TenantId = Annotated[str, Field(min_length=1, max_length=200, description="a tenant of GRIDLENS_TENANTS")]
-IntervalMinutes = Annotated[
-    Literal[5, 10, 15, 20, 30, 60], Field(description=f"one of {', '.join(map(str, INTERVAL_MINUTES))}")
-]
+MAX_BATCH_ROWS = 1_000_000  # a larger batch is sent as one of these
+MAX_ECHO = 200  # characters of a name that came from outside
 BEARER = HTTPBearer(auto_error=False, description="GRIDLENS_API_KEY")
-TenantQuery = Annotated[str, Query(alias="tenantId", min_length=1, max_length=200)]
+
+
+def _whole(value: object) -> object:
+    """JSON has one kind of number: 15.0 is 15."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _bounded(value: object) -> object:
+    """A whole number may be longer than any floating-point number; what is past the bound is the bound."""
+    return min(value, MAX_BATCH_ROWS) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _moment(value: object) -> object:
+    """A time as text; what is no time stays as it is, for the validation to refuse."""
+    try:
+        return datetime.fromisoformat(value.upper()) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+# A description says what is accepted: it stands in the OpenAPI document, and in the answer to bad input.
+TenantId = Annotated[str, Field(min_length=1, max_length=200, description="a tenant named in GRIDLENS_TENANTS")]
+Name = Annotated[str | None, Field(max_length=200)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+IntervalMinutes = Annotated[
+    Whole,
+    AfterValidator(check_interval),
+    Field(description=", ".join(map(str, INTERVAL_MINUTES)), json_schema_extra={"enum": list(INTERVAL_MINUTES)}),
+]
 
 
 class Body(BaseModel):
-    """A request body: camelCase keys, nothing unknown."""
+    """A request body: camelCase keys, nothing unknown, no value taken for another type."""
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=False)
-
-
-class PublishBody(Body):
-    tenant_id: TenantId
-    interval_minutes: IntervalMinutes = 15
-    batch_size: int = Field(20_000, ge=1, le=1_000_000, description="rows per batch sent to the database")
-    cycles: int = Field(1, ge=1, le=MAX_CYCLES)
-
-
-class EventBody(Body):
-    tenant_id: TenantId
-    feeder_id: str | None = Field(max_length=200, description="null means every feeder of the tenant")
-    duration_minutes: float = Field(ge=1, le=MAX_DURATION_MINUTES)
-    severity: float = Field(gt=0, le=1, description="a fraction")
-    meter_id: str | None = Field(None, max_length=200)
-    starts_at: AwareDatetime | None = None
-
-
-class AutoStartBody(Body):
-    tenant_id: TenantId
-    every_seconds: float = Field(5, ge=1, le=3600)
-    interval_minutes: IntervalMinutes = 15
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class TenantBody(Body):
     tenant_id: TenantId
+
+
+class PublishBody(TenantBody):
+    interval_minutes: IntervalMinutes = DEFAULT_INTERVAL_MINUTES
+    batch_size: Annotated[float, BeforeValidator(_bounded)] = Field(
+        DEFAULT_BATCH_ROWS, gt=0, description="rows per batch sent to the database, any positive number"
+    )
+    cycles: Whole = Field(1, ge=1, le=MAX_CYCLES, description=f"1 to {MAX_CYCLES}")
+
+
+class EventBody(TenantBody):
+    feeder_id: Name = Field(description="a feeder of the tenant; null for every feeder")
+    duration_minutes: float = Field(ge=1, le=MAX_DURATION_MINUTES, description=f"1 to {MAX_DURATION_MINUTES} minutes")
+    severity: float = Field(gt=0, le=1, description="a fraction over 0 and up to 1, such as 0.7")
+    meter_id: Name = Field(None, description="a meter of the feeder; null for every meter")
+    starts_at: Annotated[AwareDatetime | None, BeforeValidator(_moment)] = Field(
+        None, description="a time with an offset, such as 2026-11-23T14:00:00Z; null for the grid clock"
+    )
+
+
+class AutoStartBody(TenantBody):
+    every_seconds: float = Field(
+        5, ge=MIN_SECONDS, le=MAX_SECONDS, description=f"{MIN_SECONDS} to {MAX_SECONDS} seconds"
+    )
+    interval_minutes: IntervalMinutes = DEFAULT_INTERVAL_MINUTES
+
+
+TenantQuery = Annotated[str, Query(alias="tenantId", min_length=1, max_length=200)]
+EventId = Annotated[UUID, Path(alias="id", description="an event's UUID")]
+
+ACCEPTED = {
+    "body": "a JSON object, sent as application/json",
+    "id": "an event's UUID",
+    "active": "true or false",
+    **{
+        str(field.alias): str(field.description)
+        for body in (PublishBody, EventBody, AutoStartBody)
+        for field in body.model_fields.values()
+    },
+}
 
 
 def build_api(demo: Demo) -> FastAPI:
@@ -69,49 +133,41 @@ def build_api(demo: Demo) -> FastAPI:
         title="GridLens AMI pilot",
         version="0.1.0",
         description="Synthetic meter reads, events and KPI views of the tenants in GRIDLENS_TENANTS.",
-        docs_url=None,  # the interactive page would load its scripts from the internet
+        docs_url=None,  # the interactive pages would load their scripts from the internet
         redoc_url=None,
         servers=[{"url": "/api"}],
+        redirect_slashes=False,
     )
+    api.add_middleware(HeadAsGet)
     _answer_errors(api)
-    unlocked = [Depends(_key_check(demo))]
-    writes: dict[str, Any] = {"dependencies": unlocked, "responses": _errors(401, 403, 404, 422, 503)}
-    reads: dict[str, Any] = {"responses": _errors(403, 422, 503)}
+    reads = APIRouter(responses=_errors(403, 422, 503))
+    writes = APIRouter(
+        route_class=_behind_key(demo), dependencies=[Depends(BEARER)], responses=_errors(401, 403, 404, 422, 503)
+    )
 
     @api.get("/health", responses=_errors(503))
-    def health() -> dict[str, Any]:
+    def health() -> HealthAnswer:
         """200 when the database answers, else 503 with the reason."""
-        demo.database.ping()
-        return {"ok": True, "database": _kind(demo), "ready": True}
+        with demo.transaction(read_only=True) as connection:
+            connection.exec_driver_sql("SELECT 1")
+        return HealthAnswer(database=_kind(demo))
 
-    @api.post("/ami/publish-once", **writes)
-    def publish_once(body: PublishBody) -> dict[str, Any]:
+    @writes.post("/ami/publish-once")
+    def publish_once(body: PublishBody) -> PublishAnswer:
         """Publishes the tenant's next intervals."""
-        published = demo.publish(
-            body.tenant_id,
-            interval_minutes=body.interval_minutes,
-            cycles=body.cycles,
-            batch_rows=body.batch_size,
-        )
-        last = published.cycles[-1]
-        return answer(
-            {
-                "ok": True,
-                "tenantId": body.tenant_id,
-                "readAt": last.read_at,
-                "intervalMinutes": last.interval_minutes,
-                "cycles": len(published.cycles),
-                "meters": last.meters,
-                "inserted": sum(cycle.inserted for cycle in published.cycles),
-                "alreadyThere": sum(cycle.already_there for cycle in published.cycles),
-                "notRead": sum(cycle.not_read for cycle in published.cycles),
-                "events": [event_json(event) for event in last.events],
-                "kpis": {"before": kpis_json(published.before), "after": kpis_json(published.after)},
-            }
+        return PublishAnswer.of(
+            demo.publish(
+                body.tenant_id,
+                interval_minutes=body.interval_minutes,
+                cycles=body.cycles,
+                batch_rows=math.ceil(body.batch_size),
+            )
         )
 
-    def trigger(event_type: str) -> Callable[[EventBody], dict[str, Any]]:
-        def write_event(body: EventBody) -> dict[str, Any]:
+    def trigger_route(event_type: str) -> None:
+        @writes.post(f"/ami/event/{event_type}", status_code=201, name=f"trigger {event_type}")
+        def trigger(body: EventBody) -> EventAnswer:
+            """Writes an event; it begins at the grid clock unless startsAt says otherwise."""
             event = demo.trigger(
                 body.tenant_id,
                 event_type,
@@ -121,198 +177,166 @@ def build_api(demo: Demo) -> FastAPI:
                 duration_minutes=body.duration_minutes,
                 starts_at=body.starts_at,
             )
-            return answer({"ok": True, "event": event_json(event)})
+            return EventAnswer(event=EventFacts.model_validate(event))
 
-        return write_event
+    for event_type in EVENT_TYPES:
+        trigger_route(event_type)
 
-    for event_type in ("theft", "voltage-sag", "comms-outage"):
-        api.post(f"/ami/event/{event_type}", status_code=201, name=f"trigger {event_type}", **writes)(
-            trigger(event_type)
+    @writes.post("/ami/event/{id}/end")
+    def end_event(event_id: EventId) -> EventAnswer:
+        """Ends an event at the grid clock; one that is over stays as it was."""
+        return EventAnswer(event=EventFacts.model_validate(demo.end(event_id)))
+
+    @reads.get("/ami/events")
+    def events(tenant_id: TenantQuery, active: bool = False) -> EventsAnswer:
+        """The event log, newest first; with active=true those that are not over."""
+        return EventsAnswer(events=_events(demo, tenant_id, active=active))
+
+    @reads.get("/ami/kpi/quickcheck")
+    def quickcheck(tenant_id: TenantQuery) -> QuickcheckAnswer:
+        """What the four KPI views say."""
+        return QuickcheckAnswer.of(demo.quickcheck(tenant_id))
+
+    @reads.get("/ami/status")
+    def status(tenant_id: TenantQuery) -> StatusAnswer:
+        """Grid clock, last publish, active events, auto mode, database."""
+        pulse, wall = demo.pulse(tenant_id), demo.clock()
+        return StatusAnswer(
+            tenant_id=tenant_id,
+            grid_now=pulse.grid_now,
+            wall_now=wall,
+            ahead_minutes=round((pulse.grid_now - wall).total_seconds() / 60, 1),
+            last_read_at=pulse.latest_read_at,
+            active_events=_events(demo, tenant_id, active=True),
+            auto=AutoFacts.model_validate(demo.auto_state(tenant_id)),
+            database=DatabaseFacts(kind=_kind(demo), healthy=True),
         )
 
-    @api.post("/ami/event/{event_id}/end", **writes)
-    def end_event(event_id: str) -> dict[str, Any]:
-        """Ends an event at the grid clock."""
-        return answer({"ok": True, "event": event_json(demo.end(event_id))})
-
-    @api.get("/ami/events", **reads)
-    def events(tenant_id: TenantQuery, active: bool = False) -> dict[str, Any]:
-        """The event log, newest first; with active=true those that are not over."""
-        return answer({"events": [event_json(event) for event in demo.events(tenant_id, active=active)]})
-
-    @api.get("/ami/kpi/quickcheck", **reads)
-    def quickcheck(tenant_id: TenantQuery) -> dict[str, Any]:
-        """What the four KPI views say."""
-        return answer(quickcheck_json(demo, tenant_id))
-
-    @api.get("/ami/status", **reads)
-    def status(tenant_id: TenantQuery) -> dict[str, Any]:
-        """Grid clock, last publish, active events, auto mode, database."""
-        return answer(status_json(demo, tenant_id))
-
-    @api.post("/ami/auto/start", **{**writes, "responses": _errors(401, 403, 409, 422, 503)})
-    def auto_start(body: AutoStartBody) -> dict[str, Any]:
-        """Publishes on a timer until stopped."""
+    @writes.post("/ami/auto/start", responses=_errors(409))
+    def auto_start(body: AutoStartBody) -> AutoAnswer:
+        """Publishes on a timer until stopped; a timer that runs gets the new times."""
         demo.fleet(body.tenant_id)
         state = demo.auto.start(demo.database, body.tenant_id, body.every_seconds, body.interval_minutes)
-        return answer({"ok": True, "tenantId": body.tenant_id, "auto": _camel(vars(state))})
+        return AutoAnswer(tenant_id=body.tenant_id, auto=AutoFacts.model_validate(state))
 
-    @api.post("/ami/auto/stop", **writes)
-    def auto_stop(body: TenantBody) -> dict[str, Any]:
-        """Stops the timer of this process."""
-        demo.check_tenant(body.tenant_id)
-        stopped = demo.auto.stop(body.tenant_id)
-        return answer(
-            {
-                "ok": True,
-                "tenantId": body.tenant_id,
-                "stopped": stopped,
-                "auto": _camel(vars(demo.auto_state(body.tenant_id))),
-            }
-        )
+    @writes.post("/ami/auto/stop")
+    def auto_stop(body: TenantBody) -> AutoAnswer:
+        """Stops the timer of this process, if it has one."""
+        demo.auto.stop(demo.check_tenant(body.tenant_id))
+        return AutoAnswer(tenant_id=body.tenant_id, auto=AutoFacts.model_validate(demo.auto_state(body.tenant_id)))
 
-    @api.post("/ami/demo/reset", **writes)
-    def reset(body: TenantBody) -> dict[str, Any]:
+    @writes.post("/ami/demo/reset")
+    def reset(body: TenantBody) -> ResetAnswer:
         """Ends active events; on the local database also restores the baseline."""
         ended = demo.reset(body.tenant_id)
         now, kpis = demo.kpis(body.tenant_id)
-        return answer(
-            {
-                "ok": True,
-                "tenantId": body.tenant_id,
-                "eventsEnded": ended,
-                "baselineRestored": demo.database.is_local,
-                "gridNow": now,
-                "kpis": kpis_json(kpis),
-            }
+        return ResetAnswer(
+            tenant_id=body.tenant_id,
+            events_ended=ended,
+            baseline_restored=demo.database.is_local,
+            grid_now=now,
+            kpis=KpiFacts.model_validate(kpis),
         )
 
+    api.include_router(reads)
+    api.include_router(writes)
     return api
 
 
-def quickcheck_json(demo: Demo, tenant_id: str) -> dict[str, Any]:
-    """The answer of /ami/kpi/quickcheck."""
-    now, kpis = demo.kpis(tenant_id)
-    return {
-        "tenantId": tenant_id,
-        "gridNow": now,
-        "overviewLast5": demo.view_rows(tenant_id, OVERVIEW)[:5],
-        "currentLossPct": kpis.loss_pct,
-        "activeEvents": [event_json(event) for event in demo.events(tenant_id, active=True)],
-        "feederLossLast10": demo.view_rows(tenant_id, FEEDER_LOSS)[:10],
-        "suspiciousMetersLast10": demo.view_rows(tenant_id, SUSPICIOUS)[:10],
-        "fieldopsLast10": demo.view_rows(tenant_id, FIELDOPS)[:10],
-    }
+def _events(demo: Demo, tenant_id: str, *, active: bool) -> list[EventFacts]:
+    return [EventFacts.model_validate(event) for event in demo.events(tenant_id, active=active)]
 
 
-def status_json(demo: Demo, tenant_id: str) -> dict[str, Any]:
-    """The answer of /ami/status."""
-    pulse = demo.pulse(tenant_id)
-    return {
-        "ok": True,
-        "tenantId": tenant_id,
-        "gridNow": pulse.grid_now,
-        "wallNow": demo.clock(),
-        "aheadMinutes": round((pulse.grid_now - demo.clock()).total_seconds() / 60, 1),
-        "lastReadAt": pulse.latest_read_at,
-        "activeEvents": [event_json(event) for event in demo.events(tenant_id, active=True)],
-        "auto": _camel(vars(demo.auto_state(tenant_id))),
-        "database": {"kind": _kind(demo), "address": demo.database.address, "healthy": True},
-    }
-
-
-def event_json(event: Event) -> dict[str, Any]:
-    """An event with the contract's keys."""
-    return _camel(vars(event))
-
-
-def kpis_json(kpis: Kpis) -> dict[str, Any]:
-    """KPIs in camelCase, feeder ids as they are."""
-    return {**_camel(vars(kpis)), "feederLossPct": dict(kpis.feeder_loss_pct)}
-
-
-def answer(values: Mapping[str, Any]) -> dict[str, Any]:
-    """An answer's values as JSON has them."""
-    return {key: plain(value) for key, value in values.items()}
-
-
-def plain(value: Any) -> Any:
-    """Values as JSON has them: times in ISO 8601 UTC, exact numbers as numbers."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, datetime | date):
-        return value.isoformat().replace("+00:00", "Z")
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
-
-
-def _camel(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {to_camel(key): value for key, value in values.items()}
-
-
-def _kind(demo: Demo) -> str:
+def _kind(demo: Demo) -> Literal["local", "existing"]:
     return "local" if demo.settings.is_local else "existing"
 
 
-def _key_check(demo: Demo) -> Callable[..., None]:
-    """Writes need the bearer token; compared in constant time."""
+def _behind_key(demo: Demo) -> type[APIRoute]:
+    """Routes that ask for the key before anything else of the request is looked at."""
 
-    def check(given: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]) -> None:
-        expected = demo.api_key
-        if expected is None:
-            raise WritesOffError
-        if given is None:
-            raise KeyMissingError
-        if not hmac.compare_digest(given.credentials.encode(), expected.encode()):
-            raise KeyWrongError
+    class BehindKey(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
 
-    return check
+            async def check_and_handle(request: Request) -> Response:
+                given = await BEARER(request)
+                check_key(demo.api_key, None if given is None else given.credentials)
+                return await handle(request)
 
+            return check_and_handle
 
-class ErrorFacts(BaseModel):
-    code: str
-    message: str
-    details: dict[str, Any]
+    return BehindKey
 
 
-class ErrorAnswer(BaseModel):
-    """The one shape of every error."""
+def check_key(expected: str | None, given: str | None) -> None:
+    """Raises unless the key that came in a header is the one that is expected; takes the same time for any key."""
+    if expected is None:
+        raise WritesOffError
+    if given is None:
+        raise KeyMissingError
+    # A header arrives as Latin-1, whatever its bytes meant.
+    if not hmac.compare_digest(given.encode("latin-1"), expected.encode()):
+        raise KeyWrongError
 
-    ok: Literal[False]
-    error: ErrorFacts
+
+class HeadAsGet:
+    """Answers HEAD as GET, whose body the server then leaves out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app({**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope, receive, send)
 
 
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ErrorAnswer} for status in statuses}
 
 
-def _error(status: int, code: str, message: str, details: Mapping[str, Any]) -> JSONResponse:
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    body = {"ok": False, "error": {"code": code, "message": message, "details": plain(_camel(details))}}
-    return JSONResponse(body, status, headers)
+def _error(
+    status: int, code: str, message: str, details: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    error = ErrorFacts(code=code, message=plain(message), details=plain(details))
+    return JSONResponse(ErrorAnswer(error=error).model_dump(mode="json"), status, headers)
+
+
+def _bad_input(*fields: Mapping[str, str]) -> JSONResponse:
+    """422, with what is accepted for each field that is wrong."""
+    message = "; ".join("{field}: {problem}; accepted: {accepted}".format(**field) for field in fields)
+    return _error(422, "bad_input", message, {"fields": fields})
 
 
 def _answer_errors(api: FastAPI) -> None:
     @api.exception_handler(GridLensError)
     def on_gridlens_error(_: Request, error: GridLensError) -> JSONResponse:
-        return _error(error.status, error.code, error.message, error.details)
+        headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+        details = {to_camel(key): value for key, value in error.details.items()}
+        if isinstance(error, BadInputError):
+            details = {"fields": [{"problem": "not accepted", **details}]}
+        return _error(error.status, error.code, error.message, details, headers)
 
     @api.exception_handler(RequestValidationError)
     def on_bad_request(_: Request, error: RequestValidationError) -> JSONResponse:
-        problems = [
-            {"field": ".".join(str(part) for part in problem["loc"][1:]) or "body", "problem": problem["msg"]}
-            for problem in error.errors()
-        ]
-        message = "; ".join(f"{problem['field']}: {problem['problem']}" for problem in problems)
-        return _error(422, "bad_input", message, {"fields": problems})
+        return _bad_input(*(_field(problem) for problem in error.errors()))
 
     @api.exception_handler(HTTPException)
     def on_http_error(_: Request, error: HTTPException) -> JSONResponse:
-        return _error(error.status_code, "http", str(error.detail), {})
+        if error.status_code == 400:  # a body that cannot be read at all
+            return _bad_input({"field": "body", "problem": "cannot be read", "accepted": ACCEPTED["body"]})
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http")
+        return _error(error.status_code, code, f"{error.detail}; openapi.json has what there is.", {}, error.headers)
 
     @api.exception_handler(Exception)
     def on_unforeseen(_: Request, error: Exception) -> JSONResponse:
         return _error(500, "internal", "GridLens failed; the server's log has the cause.", {})
+
+
+def _field(problem: Mapping[str, Any]) -> dict[str, str]:
+    """A validation error in the API's words."""
+    where = problem["loc"][1:]
+    known = bool(where) and isinstance(where[0], str)
+    field = str(where[0])[:MAX_ECHO] if known else "body"
+    if problem["type"] == "extra_forbidden":
+        return {"field": field, "problem": "unknown", "accepted": "only the fields openapi.json lists for this call"}
+    text = "missing" if problem["type"] == "missing" else problem["msg"][:1].lower() + problem["msg"][1:]
+    return {"field": field, "problem": text, "accepted": ACCEPTED[field]}

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event, Lock, Thread
 
 import sqlalchemy as sa
 
+from gridlens_core.clock import check_interval
 from gridlens_core.database import Database, plain_errors
 from gridlens_core.errors import AutoPublishElsewhereError, BadInputError, GridLensError
 from gridlens_core.queries import query
 
 MIN_SECONDS, MAX_SECONDS = 1, 3600
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,9 @@ class AutoPublisher:
                 self.problem = None
             except GridLensError as error:
                 self.problem = error.message
+            except Exception:  # the timer outlives it, and whoever looks is told
+                log.exception("A cycle on the timer of %s failed.", self._tenant_id)
+                self.problem = "The last cycle failed; the server's log has the cause."
 
     def _take_lock(self) -> None:
         with plain_errors():
@@ -102,6 +109,7 @@ class AutoPublishers:
         """Starts the tenant's timer, or gives a running one new times."""
         if not MIN_SECONDS <= every_seconds <= MAX_SECONDS:
             raise BadInputError.of("everySeconds", every_seconds, f"{MIN_SECONDS} to {MAX_SECONDS} seconds")
+        check_interval(interval_minutes)
         with self._lock:
             self._end(tenant_id)
             publisher = AutoPublisher(

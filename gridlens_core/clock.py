@@ -25,10 +25,13 @@ def wall_clock(frozen: datetime | None = None) -> Clock:
 
 
 def as_utc(moment: datetime, name: str = "time") -> datetime:
-    """The same instant in UTC; raises BadInputError for a time without an offset."""
+    """The same instant in UTC; raises BadInputError for a time without an offset, or off the calendar."""
     if moment.utcoffset() is None:
         raise BadInputError.of(name, moment.isoformat(), "a time with an offset, such as 2026-11-23T14:00:00Z")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise BadInputError.of(name, moment.isoformat(), "a time between the years 1 and 9999, UTC") from None
 
 
 def check_interval(minutes: int) -> int:
@@ -41,7 +44,7 @@ def check_interval(minutes: int) -> int:
 def floor_to_interval(moment: datetime, minutes: int) -> datetime:
     """The last interval boundary at or before `moment`."""
     step = minutes * 60
-    return datetime.fromtimestamp(int(moment.timestamp()) // step * step, UTC)
+    return datetime.fromtimestamp(as_utc(moment).timestamp() // step * step, UTC)
 
 
 def grid_now(latest_read_at: datetime | None, wall: datetime, interval_minutes: int) -> datetime:

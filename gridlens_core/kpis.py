@@ -34,6 +34,7 @@ class Kpis:
     loss_pct, read_success_pct, voltage_compliance_pct : percent, whatever unit the view uses
     loss_kwh, supplied_kwh, metered_kwh : kWh
     feeder_loss_pct : percent by feeder
+    named : issue by meter, of those the suspicious-meters view names
     """
 
     day: date
@@ -49,6 +50,7 @@ class Kpis:
     revenue_or_meter_tasks: Decimal | None = None
     comms_tasks: Decimal | None = None
     feeder_loss_pct: Mapping[str, Decimal] = field(default_factory=dict)
+    named: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_kpis(connection: sa.Connection, schema: Schema, tenant_id: str, day: date) -> Kpis:
@@ -62,7 +64,8 @@ def read_kpis(connection: sa.Connection, schema: Schema, tenant_id: str, day: da
             absent = Decimal(0) if view_name == FIELDOPS else None
             found.update({kpi: (rows[0][kpi] if rows else absent) for kpi in kpis if view.has(kpi)})
     if SUSPICIOUS in schema.views:
-        found["suspicious_meters"] = _count_suspicious(connection, schema, tenant_id, day)
+        found["named"] = _named(connection, schema, tenant_id, day)
+        found["suspicious_meters"] = Decimal(len(found["named"]))
     return Kpis(day, feeder_loss_pct=_feeder_loss(connection, schema, tenant_id, day), **found)
 
 
@@ -138,9 +141,7 @@ def _feeder_loss(connection: sa.Connection, schema: Schema, tenant_id: str, day:
     return {row["feeder_id"]: row["loss_pct"] for row in rows if row["loss_pct"] is not None}
 
 
-def _count_suspicious(connection: sa.Connection, schema: Schema, tenant_id: str, day: date) -> Decimal:
+def _named(connection: sa.Connection, schema: Schema, tenant_id: str, day: date) -> dict[str, str]:
     view = schema.require_view(SUSPICIOUS)
-    statement = sa.text(
-        f"SELECT count(DISTINCT {view['meter_id']}) FROM {view.quoted} WHERE {view.of_tenant()} AND {view.day()} = :day"
-    )
-    return Decimal(connection.execute(statement, {"tenant_id": tenant_id, "day": day}).scalar_one())
+    rows = by_role(view, day_rows(connection, schema, SUSPICIOUS, tenant_id, day, day))
+    return {row["meter_id"]: row.get("issue") or "named" for row in rows}

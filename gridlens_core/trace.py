@@ -1,11 +1,12 @@
-"""KPIs as they were seen at each grid time: what a card's change is measured from.
-Kept in memory and beside the data, so that a restart in the middle of a demo forgets nothing."""
+"""KPIs as they were seen at each grid time, and what each cycle's movement was made of.
+Kept in memory and in a file beside the data, so that a restart in the middle of a demo forgets nothing."""
 
 from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,72 +15,133 @@ from typing import Any
 
 from gridlens_core.kpis import Kpis
 
+BY_NAME = ("feeder_loss_pct", "named")
 KEEP = 400  # observations: four days of 15-minute intervals
 
 
+@dataclass(frozen=True)
+class Observation:
+    """The KPIs at a grid time; for a cycle of our own also before it, and after each step of its publishing.
+
+    before : at the grid clock the cycle began at
+    clean : had the interval been published without any event; None for a cycle that was not measured
+    steps : (event id, KPIs) with that event added to those before it; the last equals `kpis`
+    """
+
+    grid_now: datetime
+    kpis: Kpis
+    before: Kpis | None = None
+    clean: Kpis | None = None
+    steps: tuple[tuple[str, Kpis], ...] = ()
+
+
 class Trace:
-    """Observations of one tenant's KPIs, one per grid time, oldest first. Safe to share between threads."""
+    """Observations of one tenant, one per grid time, oldest first. Safe to share between threads, and by
+    processes that use one data directory."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = Lock()
-        self._seen: list[tuple[datetime, Kpis]] = _load(path)
+        self._seen: list[Observation] = []
+        self._read_up_to = -1  # size of the file as last read
 
-    def observe(self, grid_now: datetime, kpis: Kpis) -> None:
-        """Remembers the KPIs at a grid time; the first observation of a time stands."""
+    def observe(self, observation: Observation) -> None:
+        """Remembers what was seen; for one grid time the first observation stands, unless a measured one comes."""
         with self._lock:
-            if self._seen and grid_now <= self._seen[-1][0]:
+            self._refresh()
+            if not _add(self._seen, observation):
                 return
-            self._seen = [*self._seen[1 - KEEP :], (grid_now, kpis)]
-            _save(self._path, self._seen)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(_to_json(observation)) + "\n")
+            self._read_up_to = self._path.stat().st_size
 
     def forget(self) -> None:
         """Starts anew, after a reset."""
         with self._lock:
             self._seen = []
             self._path.unlink(missing_ok=True)
+            self._read_up_to = -1
+
+    def all(self) -> Sequence[Observation]:
+        """Everything seen, oldest first."""
+        with self._lock:
+            self._refresh()
+            return tuple(self._seen)
 
     def at(self, moment: datetime) -> Kpis | None:
         """The KPIs at `moment`, or the last ones seen before it; None where nothing was seen that early."""
-        seen = self._seen
-        position = bisect_right([time for time, _ in seen], moment)
-        return seen[position - 1][1] if position else None
+        seen = self.all()
+        position = bisect_right([observation.grid_now for observation in seen], moment)
+        return seen[position - 1].kpis if position else None
 
-    def latest(self, most: int) -> list[tuple[datetime, Kpis]]:
+    def latest(self, most: int) -> Sequence[Observation]:
         """The last observations, oldest first."""
-        return self._seen[-most:]
+        return self.all()[-most:]
+
+    def _refresh(self) -> None:
+        """Reads what another process added; a line that cannot be read holds nothing but a view's past."""
+        try:
+            size = self._path.stat().st_size
+        except OSError:
+            size = -1
+        if size == self._read_up_to:
+            return
+        self._seen = []
+        if size > 0:
+            for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
+                try:
+                    _add(self._seen, _from_json(json.loads(line)))
+                except (ValueError, KeyError, TypeError, ArithmeticError):
+                    continue
+        self._read_up_to = size
 
 
-def _load(path: Path) -> list[tuple[datetime, Kpis]]:
-    """What was saved; a file that cannot be read is as good as none, for it holds nothing but a view's past."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return [(datetime.fromisoformat(row["grid_now"]), _kpis(row["kpis"])) for row in map(json.loads, lines)]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+def _add(seen: list[Observation], observation: Observation) -> bool:
+    """Puts an observation in its place, in order of grid time; False where a better one is there."""
+    position = bisect_right([one.grid_now for one in seen], observation.grid_now)
+    there = seen[position - 1] if position and seen[position - 1].grid_now == observation.grid_now else None
+    if there is None:
+        seen.insert(position, observation)
+    elif there.clean is None and observation.clean is not None:
+        seen[position - 1] = observation
+    else:
+        return False
+    del seen[:-KEEP]
+    return True
 
 
-def _save(path: Path, seen: list[tuple[datetime, Kpis]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    fresh.write_text(
-        "".join(
-            json.dumps({"grid_now": time.isoformat(), "kpis": vars(kpis)}, default=_plain) + "\n" for time, kpis in seen
-        ),
-        encoding="utf-8",
+def _to_json(observation: Observation) -> dict[str, Any]:
+    return {
+        "grid_now": observation.grid_now.isoformat(),
+        "kpis": _kpis_to_json(observation.kpis),
+        "before": observation.before and _kpis_to_json(observation.before),
+        "clean": observation.clean and _kpis_to_json(observation.clean),
+        "steps": [[event_id, _kpis_to_json(kpis)] for event_id, kpis in observation.steps],
+    }
+
+
+def _from_json(saved: Mapping[str, Any]) -> Observation:
+    return Observation(
+        datetime.fromisoformat(saved["grid_now"]),
+        _kpis_from_json(saved["kpis"]),
+        saved["before"] and _kpis_from_json(saved["before"]),
+        saved["clean"] and _kpis_from_json(saved["clean"]),
+        tuple((event_id, _kpis_from_json(kpis)) for event_id, kpis in saved["steps"]),
     )
-    fresh.replace(path)
 
 
-def _plain(value: Any) -> str:
-    return value.isoformat() if isinstance(value, date) else str(value)
+def _kpis_to_json(kpis: Kpis) -> dict[str, Any]:
+    plain = {name: None if value is None else str(value) for name, value in vars(kpis).items() if name not in BY_NAME}
+    losses = {feeder: str(loss) for feeder, loss in kpis.feeder_loss_pct.items()}
+    return {**plain, "feeder_loss_pct": losses, "named": dict(kpis.named)}
 
 
-def _kpis(saved: dict[str, Any]) -> Kpis:
-    numbers = {
+def _kpis_from_json(saved: Mapping[str, Any]) -> Kpis:
+    numbers: dict[str, Any] = {
         kpi.name: None if saved[kpi.name] is None else Decimal(saved[kpi.name])
         for kpi in fields(Kpis)
-        if kpi.name not in ("day", "feeder_loss_pct")
+        if kpi.name not in ("day", *BY_NAME)
     }
     feeders = {feeder: Decimal(loss) for feeder, loss in saved["feeder_loss_pct"].items()}
-    return Kpis(date.fromisoformat(saved["day"]), feeder_loss_pct=feeders, **numbers)
+    return Kpis(date.fromisoformat(saved["day"]), feeder_loss_pct=feeders, named=saved["named"], **numbers)

@@ -31,6 +31,23 @@ def count_change(change: Number) -> str:
     return f"{change:+,.0f}"
 
 
+def number(value: Number) -> str:
+    """4.62"""
+    return f"{value:,.2f}"
+
+
+def change_of(kpi: str, change: Number) -> str:
+    """A KPI's change in its own unit: points for shares, with two digits for loss; else a count."""
+    if kpi.endswith("loss_pct"):
+        return points(change)
+    return points(change, 1) if kpi.endswith("_pct") else count_change(change)
+
+
+def shows_change(text: str) -> bool:
+    """Whether a change still shows after rounding; +0.00 does not."""
+    return any(digit in "123456789" for digit in text)
+
+
 def energy(kwh: Number | None) -> str:
     """61.3 kWh; from 10 MWh on in MWh."""
     if kwh is None:

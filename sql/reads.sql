@@ -17,10 +17,11 @@ SELECT EXISTS (
 
 -- name: interval_energy
 -- The local database's energy balance, one row an interval, oldest first; of one feeder where :feeder_id is set.
+-- Where too few reads came for a balance, all that was supplied and not recorded is unread, and none of it is a loss.
 SELECT read_at,
        sum(supplied_kwh)::float8 AS supplied_kwh,
        sum(recorded_kwh)::float8 AS metered_kwh,
-       sum(unread_kwh)::float8 AS unread_kwh,
+       sum(CASE WHEN complete THEN unread_kwh ELSE supplied_kwh - recorded_kwh END)::float8 AS unread_kwh,
        100 * (1 - sum(recorded_kwh + unread_kwh) FILTER (WHERE complete)
                   / nullif(sum(supplied_kwh) FILTER (WHERE complete), 0))::float8 AS loss_pct,
        100 * (sum(reads) / nullif(sum(meters_due), 0))::float8 AS read_success_pct,
