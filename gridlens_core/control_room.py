@@ -433,4 +433,5 @@ def _loss_story(at: Look, event: Event, running: Sequence[Event], since: str) ->
         return (
             f"{moved}{words.number(effect)} of these {words.number(change)} points are the {event.name} since {since}: "
         )
-    return f"{moved}{words.points(effect)} of it are the {event.name} since {since}, the rest is natural drift or other events: "
+    rest = "the rest is natural drift or other events"
+    return f"{moved}{words.points(effect)} of it are the {event.name} since {since}, {rest}: "

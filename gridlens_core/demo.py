@@ -34,6 +34,7 @@ from gridlens_core.clock import (
 )
 from gridlens_core.control_room import CHART_HOURS, ControlRoom, Look, look
 from gridlens_core.database import STATEMENT_TIMEOUT_S, Database, connect
+from gridlens_core.detection import score_event
 from gridlens_core.embedded import generated_key, start_embedded
 from gridlens_core.errors import (
     BadInputError,
@@ -69,10 +70,13 @@ from gridlens_core.publisher import (
     read_grid_now,
 )
 from gridlens_core.queries import query
+from gridlens_core.receipts import Receipt, receipt_lines
+from gridlens_core.rehearsal import Rehearsal, rehearse
 from gridlens_core.schema import KPI_VIEWS, Schema, discover
 from gridlens_core.settings import Settings, load_settings
 from gridlens_core.startup import Progress
 from gridlens_core.trace import Observation, Trace
+from gridlens_core.truth import event_truth
 
 MAX_CYCLES = 96  # of one call: a day of 15-minute intervals
 QUICK_VIEWS_S = 1.0  # views that take longer are read in the background, and cycles are not measured
@@ -134,6 +138,7 @@ class Demo:
         self._schema: Schema | None = None
         self._fleets: dict[tuple[str, date | None], Fleet] = {}
         self._traces: dict[str, Trace] = {}
+        self.rehearsed: dict[str, Rehearsal] = {}  # the last one of each tenant, to lie beside the real path
         self._looks: Latest[Seen] = Latest()
         self._rows: Latest[list[dict[str, Any]]] = Latest()
         self._view_seconds: dict[str, float] = {}
@@ -369,6 +374,34 @@ class Demo:
             )
             return look(connection, at, feeder_id, follow=follow)
 
+    def receipts(self, tenant_id: str, most: int = 20) -> list[Receipt]:
+        """What each of the latest events did, newest first."""
+        fleet, seen = self.fleet(tenant_id), self.trace(tenant_id).all()
+        now = self.pulse(tenant_id).grid_now
+        events = self.events(tenant_id)
+        with self.transaction(read_only=True) as connection:
+
+            def usd(event: Event, until: datetime) -> float:
+                truth = event_truth(connection, self.schema, fleet, event, until)
+                return truth.kwh_not_recorded * self.settings.tariff_usd_per_kwh
+
+            found = []
+            for event in [one for one in events if one.starts_at < one.ends_at][:most]:
+                cycles, lines = receipt_lines(event, seen)
+                score = score_event(event, events, fleet, seen)
+                found.append(
+                    Receipt(
+                        event=event,
+                        cycles=cycles,
+                        truth=event_truth(connection, self.schema, fleet, event, now),
+                        usd=usd(event, now),
+                        score=score,
+                        before_detection_usd=usd(event, score.detected_at) if score and score.detected_at else None,
+                        lines=lines,
+                    )
+                )
+            return found
+
     def auto_state(self, tenant_id: str) -> AutoState:
         """Whether the tenant is published on a timer."""
         self.check_tenant(tenant_id)
@@ -486,6 +519,50 @@ class Demo:
                 pattern=pattern,
             )
             return insert_event(connection, event)
+
+    def rehearse(
+        self,
+        tenant_id: str,
+        event_type: str,
+        *,
+        feeder_id: str | None,
+        severity: float | Decimal,
+        duration_minutes: float,
+        meter_id: str | None = None,
+        starts_at: datetime | None = None,
+        pattern: str = "bypass",
+        cycles: int = 4,
+        interval_minutes: int = DEFAULT_INTERVAL_MINUTES,
+    ) -> Rehearsal:
+        """The path the KPIs would take; everything is rolled back."""
+        fleet = self.fleet(tenant_id)
+        fleet.check_target(feeder_id, meter_id)
+        with self.transaction() as connection:
+            now = read_grid_now(connection, self.schema, tenant_id, self.clock(), interval_minutes)
+            event = new_event(
+                tenant_id=tenant_id,
+                event_type=event_type,
+                feeder_id=feeder_id,
+                meter_id=meter_id,
+                severity=severity,
+                duration_minutes=duration_minutes,
+                starts_at=starts_at or now,
+                pattern=pattern,
+            )
+            found = rehearse(
+                connection,
+                self.schema,
+                fleet,
+                event,
+                lambda within, moment: self._read_kpis(within, tenant_id, moment),
+                grid_now=now,
+                wall=self.clock(),
+                cycles=cycles,
+                interval_minutes=interval_minutes,
+                supply=self.database.is_local,
+            )
+        self.rehearsed[tenant_id] = found
+        return found
 
     def end(self, event_id: str | UUID) -> Event:
         """Ends an event at the grid clock; one that is over stays as it was."""

@@ -83,19 +83,23 @@ def publish_cycle(
     supply: bool = False,
     missing_share: float = MISSING_SHARE,
     events: Sequence[Event] | None = None,
+    also: Sequence[Event] = (),
+    lock: bool = True,
 ) -> Cycle:
     """Publishes the tenant's next interval within the caller's transaction.
 
     events : these alone act on the reads, for a counterfactual; None for those of ami_events
-
+    also : these act as well, for a rehearsal, which takes no `lock` on the tenant
     supply : also report the feeders' supply and the nightly estimation (the local database only)
     """
     check_interval(interval_minutes)
-    lock_tenant(connection, fleet.tenant_id)
+    if lock:
+        lock_tenant(connection, fleet.tenant_id)
     now = read_grid_now(connection, schema, fleet.tenant_id, wall, interval_minutes)
     span = Span(now, interval_minutes)
     due_events = events_in_window(connection, fleet.tenant_id, span.start, span.end)
-    reads = emulate(fleet, span, due_events if events is None else events, missing_share)
+    acting = [*(due_events if events is None else events), *also]
+    reads = emulate(fleet, span, acting, missing_share)
     inserted = write_reads(connection, schema, reads, batch_rows=batch_rows, supply=supply)
     due = int(reads.sent.sum())
     return Cycle(
