@@ -13,13 +13,14 @@ from typing import Any, NoReturn
 
 from pydantic import BaseModel
 
-from gridlens_core.answers import EventFacts, PublishAnswer, QuickcheckAnswer
+from gridlens_core.answers import EventFacts, PublishAnswer, QuickcheckAnswer, RehearseAnswer
 from gridlens_core.auto import AutoPublishers
 from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES
 from gridlens_core.database import connect
 from gridlens_core.demo import Demo, Published
 from gridlens_core.errors import GridLensError
 from gridlens_core.events import EVENT_TYPES
+from gridlens_core.patterns import PATTERNS
 from gridlens_core.queries import EVENTS_MIGRATION
 from gridlens_core.settings import load_settings
 
@@ -67,12 +68,17 @@ def _parser() -> argparse.ArgumentParser:
     publish_options.set_defaults(run=publish)
 
     event_options = commands.add_parser("event", help="trigger an event")
-    event_options.add_argument("type", choices=EVENT_TYPES)
-    event_options.add_argument("--feeder", help="default: every feeder")
-    event_options.add_argument("--meter", help="default: every meter")
-    event_options.add_argument("--severity", type=float, default=0.7, help="fraction over 0 to 1 (default 0.7)")
-    event_options.add_argument("--minutes", type=float, default=60, help="duration (default 60)")
     event_options.set_defaults(run=event)
+    rehearse_options = commands.add_parser("rehearse", help="the KPI path an event would cause; nothing stays")
+    rehearse_options.add_argument("--cycles", type=int, default=4, help="how many (default 4)")
+    rehearse_options.set_defaults(run=rehearse)
+    for options in (event_options, rehearse_options):
+        options.add_argument("type", choices=EVENT_TYPES)
+        options.add_argument("--feeder", help="default: every feeder")
+        options.add_argument("--meter", help="default: every meter")
+        options.add_argument("--severity", type=float, default=0.7, help="fraction over 0 to 1 (default 0.7)")
+        options.add_argument("--minutes", type=float, default=60, help="duration (default 60)")
+        options.add_argument("--pattern", choices=PATTERNS, default="bypass", help="of a theft (default bypass)")
 
     commands.add_parser("quickcheck", help="what the KPI views say").set_defaults(run=quickcheck)
     for command in commands.choices.values():
@@ -126,21 +132,31 @@ def publish(demo: Demo, options: argparse.Namespace) -> None:
 def event(demo: Demo, options: argparse.Namespace) -> None:
     """Triggers one event."""
     demo.start()
-    written = demo.trigger(
-        _tenant(demo, options),
-        options.type,
-        feeder_id=options.feeder,
-        meter_id=options.meter,
-        severity=options.severity,
-        duration_minutes=options.minutes,
-    )
-    _show(EventFacts.model_validate(written))
+    _show(EventFacts.model_validate(demo.trigger(**_event(demo, options))))
+
+
+def rehearse(demo: Demo, options: argparse.Namespace) -> None:
+    """Prints what POST /api/ami/rehearse answers."""
+    demo.start()
+    _show(RehearseAnswer.of(demo.rehearse(**_event(demo, options), cycles=options.cycles)))
 
 
 def quickcheck(demo: Demo, options: argparse.Namespace) -> None:
     """Prints what GET /api/ami/kpi/quickcheck answers."""
     demo.start()
     _show(QuickcheckAnswer.of(demo.quickcheck(_tenant(demo, options))))
+
+
+def _event(demo: Demo, options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "tenant_id": _tenant(demo, options),
+        "event_type": options.type,
+        "feeder_id": options.feeder,
+        "meter_id": options.meter,
+        "severity": options.severity,
+        "duration_minutes": options.minutes,
+        "pattern": options.pattern,
+    }
 
 
 def _tenant(demo: Demo, options: argparse.Namespace) -> str:

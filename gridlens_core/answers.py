@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from gridlens_core.demo import Published, Quickcheck
+from gridlens_core.rehearsal import Rehearsal
 from gridlens_core.schema import FEEDER_LOSS, FIELDOPS, OVERVIEW, SUSPICIOUS
 
 # A JSON reader may hold numbers as doubles: whole ones are exact up to here.
@@ -98,8 +99,10 @@ class HealthAnswer(Answer):
 
 
 class BeforeAfter(Answer):
-    before: KpiFacts
-    after: KpiFacts
+    """Null where the database's views are too slow to be waited for."""
+
+    before: KpiFacts | None
+    after: KpiFacts | None
 
 
 class PublishAnswer(Answer):
@@ -130,6 +133,35 @@ class PublishAnswer(Answer):
             not_read=sum(cycle.not_read for cycle in cycles),
             events=[EventFacts.model_validate(event) for event in events.values()],
             kpis=BeforeAfter.model_validate(published),
+        )
+
+
+class RehearsedFacts(Answer):
+    """One cycle's KPIs with the event and without it."""
+
+    read_at: datetime
+    kpis: KpiFacts
+    without: KpiFacts
+
+
+class RehearseAnswer(Answer):
+    """What would happen; `before` are the KPIs now."""
+
+    ok: Literal[True] = True
+    tenant_id: str
+    event: EventFacts
+    interval_minutes: int
+    before: KpiFacts
+    path: list[RehearsedFacts]
+
+    @classmethod
+    def of(cls, rehearsal: Rehearsal) -> RehearseAnswer:
+        return cls(
+            tenant_id=rehearsal.event.tenant_id,
+            event=EventFacts.model_validate(rehearsal.event),
+            interval_minutes=rehearsal.interval_minutes,
+            before=KpiFacts.model_validate(rehearsal.before),
+            path=[RehearsedFacts.model_validate(cycle) for cycle in rehearsal.cycles],
         )
 
 

@@ -32,6 +32,7 @@ from gridlens_core.answers import (
     KpiFacts,
     PublishAnswer,
     QuickcheckAnswer,
+    RehearseAnswer,
     ResetAnswer,
     StatusAnswer,
     plain,
@@ -40,8 +41,10 @@ from gridlens_core.auto import MAX_SECONDS, MIN_SECONDS
 from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, INTERVAL_MINUTES, check_interval
 from gridlens_core.demo import MAX_CYCLES, Demo
 from gridlens_core.errors import BadInputError, GridLensError, KeyMissingError, KeyWrongError, WritesOffError
-from gridlens_core.events import EVENT_TYPES, MAX_DURATION_MINUTES
+from gridlens_core.events import EVENT_TYPES, MAX_DURATION_MINUTES, EventType
+from gridlens_core.patterns import PATTERNS, Pattern
 from gridlens_core.publisher import DEFAULT_BATCH_ROWS
+from gridlens_core.rehearsal import MOST_CYCLES
 
 MAX_BATCH_ROWS = 1_000_000  # a larger batch is sent as one of these
 MAX_ECHO = 200  # characters of a name that came from outside
@@ -105,6 +108,16 @@ class EventBody(TenantBody):
     )
 
 
+class TheftBody(EventBody):
+    pattern: Pattern = Field("bypass", description=", ".join(PATTERNS))
+
+
+class RehearseBody(TheftBody):
+    event_type: EventType = Field(description=", ".join(EVENT_TYPES))
+    cycles: Whole = Field(4, ge=1, le=MOST_CYCLES, description=f"1 to {MOST_CYCLES}")
+    interval_minutes: IntervalMinutes = DEFAULT_INTERVAL_MINUTES
+
+
 class AutoStartBody(TenantBody):
     every_seconds: float = Field(
         5, ge=MIN_SECONDS, le=MAX_SECONDS, description=f"{MIN_SECONDS} to {MAX_SECONDS} seconds"
@@ -121,7 +134,7 @@ ACCEPTED = {
     "active": "true or false",
     **{
         str(field.alias): str(field.description)
-        for body in (PublishBody, EventBody, AutoStartBody)
+        for body in (PublishBody, RehearseBody, AutoStartBody)
         for field in body.model_fields.values()
     },
 }
@@ -164,23 +177,29 @@ def build_api(demo: Demo) -> FastAPI:
             )
         )
 
-    def trigger_route(event_type: str) -> None:
-        @writes.post(f"/ami/event/{event_type}", status_code=201, name=f"trigger {event_type}")
-        def trigger(body: EventBody) -> EventAnswer:
-            """Writes an event; it begins at the grid clock unless startsAt says otherwise."""
-            event = demo.trigger(
-                body.tenant_id,
-                event_type,
-                feeder_id=body.feeder_id,
-                meter_id=body.meter_id,
-                severity=body.severity,
-                duration_minutes=body.duration_minutes,
-                starts_at=body.starts_at,
-            )
-            return EventAnswer(event=EventFacts.model_validate(event))
+    def trigger(body: EventBody, event_type: EventType) -> EventAnswer:
+        event = demo.trigger(event_type=event_type, **body.model_dump())
+        return EventAnswer(event=EventFacts.model_validate(event))
 
-    for event_type in EVENT_TYPES:
-        trigger_route(event_type)
+    @writes.post("/ami/event/theft", status_code=201)
+    def trigger_theft(body: TheftBody) -> EventAnswer:
+        """Writes a theft; it begins at the grid clock unless startsAt says otherwise."""
+        return trigger(body, "theft")
+
+    @writes.post("/ami/event/voltage-sag", status_code=201)
+    def trigger_voltage_sag(body: EventBody) -> EventAnswer:
+        """Writes a voltage sag; it begins at the grid clock unless startsAt says otherwise."""
+        return trigger(body, "voltage-sag")
+
+    @writes.post("/ami/event/comms-outage", status_code=201)
+    def trigger_comms_outage(body: EventBody) -> EventAnswer:
+        """Writes a comms outage; it begins at the grid clock unless startsAt says otherwise."""
+        return trigger(body, "comms-outage")
+
+    @writes.post("/ami/rehearse")
+    def rehearse(body: RehearseBody) -> RehearseAnswer:
+        """The KPI path an event would cause; nothing of it stays in the database."""
+        return RehearseAnswer.of(demo.rehearse(**body.model_dump()))
 
     @writes.post("/ami/event/{id}/end")
     def end_event(event_id: EventId) -> EventAnswer:
