@@ -56,6 +56,7 @@ from gridlens_core.events import (
     new_event,
     unended_events,
 )
+from gridlens_core.evidence import MeterEvidence, meter_evidence
 from gridlens_core.fleet import Fleet
 from gridlens_core.kpis import Kpis, by_role, closed_days, day_rows, newest_day, read_kpis
 from gridlens_core.latest import Latest
@@ -72,7 +73,7 @@ from gridlens_core.publisher import (
 from gridlens_core.queries import query
 from gridlens_core.receipts import Receipt, receipt_lines
 from gridlens_core.rehearsal import Rehearsal, rehearse
-from gridlens_core.schema import KPI_VIEWS, Schema, discover
+from gridlens_core.schema import KPI_VIEWS, SUSPICIOUS, Schema, discover
 from gridlens_core.settings import Settings, load_settings
 from gridlens_core.startup import Progress
 from gridlens_core.trace import Observation, Trace
@@ -401,6 +402,22 @@ class Demo:
                     )
                 )
             return found
+
+    def meter_evidence(self, tenant_id: str, meter_id: str) -> MeterEvidence:
+        """Why a meter is named, or why it is not."""
+        fleet, seen = self.fleet(tenant_id), self._seen(tenant_id)
+        told = {row["meter_id"]: row.get("evidence") for row in self.kpi_rows(tenant_id, SUSPICIOUS)}
+        with self.transaction(read_only=True) as connection:
+            return meter_evidence(
+                connection,
+                self.schema,
+                fleet,
+                meter_id,
+                seen.grid_now,
+                seen.kpis.named,
+                told.get(meter_id),
+                is_local=self.database.is_local,
+            )
 
     def auto_state(self, tenant_id: str) -> AutoState:
         """Whether the tenant is published on a timer."""
