@@ -3,7 +3,9 @@
 import streamlit as st
 
 from gridlens_core import words
-from pages import _charts, _data, _frame
+from pages import _charts, _data, _explain, _frame, _look
+
+MOST_RECEIPTS = 8
 
 tenant = _frame.tenant()
 
@@ -18,11 +20,10 @@ def events() -> None:
         return
     with st.container(border=True):
         st.markdown("**Timeline** :gray[grid time; the dotted line is the grid clock]")
-        st.plotly_chart(
+        _charts.show(
             _charts.timeline(log, timezone, pulse.grid_now, 260),
-            key="timeline",
-            config=_charts.CONFIG,
-            alt="Events from start to end by feeder or meter",
+            "timeline",
+            "Events from start to end by feeder or meter",
         )
     with st.container(border=True):
         st.markdown("**Log** :gray[newest first]")
@@ -31,19 +32,63 @@ def events() -> None:
                 {
                     "Event": event.name,
                     "Where": event.where,
-                    "Severity": event.severity,
-                    "From": words.clock_time(event.starts_at, timezone),
-                    "To": words.clock_time(event.ends_at, timezone),
+                    "Severity": words.share(event.fraction),
+                    "From": words.date_time(event.starts_at, timezone),
+                    "To": words.date_time(event.ends_at, timezone),
                     "State": event.state(pulse.grid_now),
                     "Id": str(event.id),
                 }
                 for event in log
             ],
             hide_index=True,
-            column_config={"Severity": st.column_config.NumberColumn(format="percent")},
             alt="Event log, newest first",
         )
 
 
+@_frame.live
+def receipts() -> None:
+    """What each event did, to the last read."""
+    timezone = _data.demo().settings.timezone
+    found = _data.receipts(tenant, _data.pulse(tenant))
+    if not found:
+        return
+    st.markdown("**Receipts** :gray[what each event did; the parts of a movement add up exactly]")
+    for receipt in found[:MOST_RECEIPTS]:
+        event, truth = receipt.event, receipt.truth
+        with st.container(border=True):
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.badge(
+                    f"{event.name} {event.where}, {event.fraction:.0%}",
+                    icon=_look.EVENT_ICON.get(event.event_type),
+                    color=_look.colour_name(event.event_type),
+                )
+                st.markdown(
+                    f"{words.date_time(event.starts_at, timezone)} to {words.date_time(event.ends_at, timezone)}; "
+                    f"{words.plural(receipt.cycles, 'measured cycle')}; {words.count(truth.reads_altered)} reads "
+                    f"changed, {words.count(truth.reads_missing)} missing, {words.count(truth.reads_low_voltage)} under "
+                    f"114 V; {words.energy(truth.kwh_not_recorded)} not recorded, {words.dollars(receipt.usd)}".replace(
+                        "$", "\\$"
+                    ),
+                    width="stretch",
+                )
+            if receipt.lines:
+                st.dataframe(
+                    [
+                        {
+                            "KPI": _explain.KPI_WORDS[line.kpi][0],
+                            "Before": _explain.value(line.kpi, line.before),
+                            "After": _explain.value(line.kpi, line.after),
+                            "Natural drift": words.change_of(line.kpi, line.drift),
+                            "Effect of this event": words.change_of(line.kpi, line.effect),
+                            "Other events": words.change_of(line.kpi, line.others),
+                        }
+                        for line in receipt.lines
+                    ],
+                    hide_index=True,
+                    alt=f"Receipt of {event.name} on {event.where}",
+                )
+
+
 st.subheader("Events")
 events()
+receipts()

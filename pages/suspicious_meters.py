@@ -1,16 +1,30 @@
 """Suspicious meters: whom the blind detection names, day by day, and on what evidence."""
 
 from collections import Counter
+from datetime import date
+from typing import Any
 
 import streamlit as st
 
 from gridlens_core import words
+from gridlens_core.demo import Pulse
+from gridlens_core.detection import Score, session_score
+from gridlens_core.receipts import Receipt
 from gridlens_core.schema import OVERVIEW, SUSPICIOUS
-from pages import _charts, _data, _frame, _look
+from pages import _charts, _data, _explain, _frame, _look
 
-ISSUE_LOOK = {"CONSUMPTION_DROP": ("consumption drop", _look.THEFT), "VOLTAGE_LOW": ("low voltage", _look.SAG)}
+ISSUE_LOOK = {
+    "CONSUMPTION_DROP": ("consumption drop", _look.THEFT),
+    "VOLTAGE_LOW": ("low-voltage intervals", _look.SAG),
+}
 
 tenant = _frame.tenant()
+
+
+def looks_of(rows: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
+    """Word and colour of each issue; one that only this database knows keeps its own word and no colour."""
+    others = {str(row.get("issue")) for row in rows} - ISSUE_LOOK.keys()
+    return ISSUE_LOOK | {issue: (issue, _look.quiet()) for issue in sorted(others)}
 
 
 @_frame.live
@@ -18,23 +32,22 @@ def suspicious() -> None:
     pulse = _data.pulse(tenant)
     rows = _data.kpi_rows(tenant, pulse, SUSPICIOUS)
     days = [row["day"] for row in _data.kpi_rows(tenant, pulse, OVERVIEW)]
-    today = _data.demo().today(pulse.grid_now)
+    today = days[0] if days else _data.demo().today(pulse.grid_now)
     named = [row for row in rows if row["day"] == today]
-    issues = Counter(row.get("issue") for row in named)
+    looks = looks_of(rows)
+    issues = Counter(str(row.get("issue")) for row in named)
     with st.grid(3, min_column_width=170, gap="xsmall"):
-        st.metric("Meters named now", words.count(len(named)), border=True)
-        for issue, (word, _) in ISSUE_LOOK.items():
+        st.metric("Meters named now", words.count(len({row["meter_id"] for row in named})), border=True)
+        for issue, (word, _) in looks.items():
             st.metric(f"For {word}", words.count(issues[issue]), border=True)
     with st.container(border=True):
         st.markdown("**Meters named by day** :gray[as of each day's last two intervals; today is pale]")
-        per_day = Counter((row["day"], row.get("issue")) for row in rows)
+        per_day = Counter((row["day"], str(row.get("issue"))) for row in rows)
         series = [
             _charts.DaySeries(word, days, [per_day[day, issue] for day in days], colour)
-            for issue, (word, colour) in ISSUE_LOOK.items()
+            for issue, (word, colour) in looks.items()
         ]
-        st.plotly_chart(
-            _charts.days(series, "meters", 240), key="named_days", config=_charts.CONFIG, alt="Meters named by day"
-        )
+        _charts.show(_charts.days(series, "meters", 240), "named_days", "Meters named by day and issue")
     with st.container(border=True):
         st.markdown("**Named now, and why** :gray[the view cannot see the events]")
         if not named:
@@ -43,7 +56,7 @@ def suspicious() -> None:
             )
             return
         st.dataframe(
-            named,
+            [row | {"issue": looks[str(row.get("issue"))][0]} for row in named],
             hide_index=True,
             height=340,
             column_order=["meter_id", "feeder_id", "issue", "evidence"],
@@ -52,5 +65,79 @@ def suspicious() -> None:
         )
 
 
+@_frame.live
+def evidence() -> None:
+    """One meter's reads beside what was expected of it: why it is named, or why not."""
+    pulse = _data.pulse(tenant)
+    fleet = _data.demo().fleet(tenant)
+    named = {row["meter_id"] for row in _data.kpi_rows(tenant, pulse, SUSPICIOUS) if row["day"] == today(pulse)}
+    with st.container(border=True):
+        st.markdown("**One meter** :gray[what it recorded beside what was expected of it]")
+        meter = st.selectbox(
+            "Meter, those named first",
+            sorted(fleet.meter_ids, key=lambda one: one not in named),
+            key="evidence_meter",
+            format_func=lambda one: f"{one}, named" if one in named else one,
+            width=320,
+        )
+        found = _data.meter_evidence(tenant, pulse, meter)
+        st.markdown(found.sentence)
+        _charts.show(
+            _explain.meter(found, fleet.timezone, 260), "meter_evidence", f"Reads of {meter} beside what was expected"
+        )
+
+
+@_frame.live
+def scores() -> None:
+    """The view's names against the truth that it cannot see."""
+    receipts = [one for one in _data.receipts(tenant, _data.pulse(tenant)) if one.score is not None]
+    with st.container(border=True):
+        st.markdown("**Blind detection, scored** :gray[whom the view named against whom the events touched]")
+        if not receipts:
+            st.caption("Nothing to score yet: thefts and voltage sags are scored as soon as they are published.")
+            return
+        st.dataframe(
+            [score_row(one) for one in receipts],
+            hide_index=True,
+            column_config={
+                "Right": st.column_config.NumberColumn("Right of those named", format="percent"),
+                "Found": st.column_config.NumberColumn("Named of those touched", format="percent"),
+            },
+            alt="Detection score of each event",
+        )
+        st.caption(session_words([one.score for one in receipts if one.score is not None]))
+
+
+def score_row(receipt: Receipt) -> dict[str, object]:
+    score = receipt.score
+    assert score is not None
+    lost = receipt.before_detection_usd
+    return {
+        "Event": f"{receipt.event.name} {receipt.event.where}, {receipt.event.fraction:.0%}",
+        "Meters": score.meters,
+        "Right": score.precision,
+        "Found": score.recall,
+        "Cycles to detection": words.count(score.cycles_to_detection),
+        "Lost before detection": words.dollars(lost) if receipt.event.event_type == "theft" else "nothing is stolen",
+    }
+
+
+def session_words(scores: list[Score]) -> str:
+    total = session_score(scores)
+    assert total is not None
+    missed = sum(score.cycles > 0 and score.cycles_to_detection is None for score in scores)
+    honest = f" The view missed {words.plural(missed, 'event')}." if missed else ""
+    return (
+        f"All together: {words.count(total.found)} of {words.count(total.meters)} meters found, "
+        f"{words.count(total.wrongly_named)} named wrongly.{honest}"
+    )
+
+
+def today(pulse: Pulse) -> date:
+    return _data.demo().today(pulse.grid_now)
+
+
 st.subheader("Suspicious meters")
 suspicious()
+scores()
+evidence()

@@ -1,0 +1,148 @@
+"""Figures and dialogs that explain: why a KPI moved, what a rehearsal foretells, what a meter did."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from gridlens_core import words
+from gridlens_core.control_room import Why
+from gridlens_core.evidence import MeterEvidence
+from gridlens_core.rehearsal import Rehearsal
+from gridlens_core.trace import Observation
+from pages import _charts, _look
+
+KPI_WORDS = {
+    "loss_pct": ("Loss today", "%"),
+    "read_success_pct": ("Read success", "%"),
+    "voltage_compliance_pct": ("Voltage in range", "%"),
+    "suspicious_meters": ("Suspicious meters", "meters"),
+    "open_tasks": ("Open field tasks", "tasks"),
+}
+
+
+def value(kpi: str, number: Decimal) -> str:
+    """A KPI's value with its unit."""
+    unit = KPI_WORDS[kpi][1]
+    return words.percent(number, 2) if unit == "%" else words.count(number)
+
+
+def waterfall(why: Why, height: int) -> go.Figure:
+    """From before to now: natural drift, each event, and the sum."""
+    unit = KPI_WORDS[why.kpi][1]
+    colours = [_look.EVENT_COLOUR.get(step.cause or "", "gray") for step in why.steps]
+    figure = go.Figure()
+    level = float(why.before)
+    names = ["before", *(step.label for step in why.steps), "now"]
+    figure.add_bar(
+        x=[names[0], names[-1]], y=[float(why.before), float(why.now)], marker={"color": _look.SUPPLIED},
+        text=[f"{float(why.before):,.2f} {unit}", f"{float(why.now):,.2f} {unit}"], textposition="outside",
+        hoverinfo="skip",
+    )  # fmt: skip
+    for step, colour in zip(why.steps, colours, strict=True):
+        change = float(step.change)
+        figure.add_bar(
+            x=[step.label], y=[change], base=[level], marker={"color": colour}, hoverinfo="skip",
+            text=[words.change_of(why.kpi, step.change)], textposition="outside",
+        )  # fmt: skip
+        level += change
+    lows = [float(why.before), float(why.now), level]
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 16, "b": 8},
+        showlegend=False,
+        barmode="overlay",
+        yaxis={"title": unit, "range": _range(lows), "tickformat": ",~r"},
+        xaxis={"categoryorder": "array", "categoryarray": names},
+    )
+    return figure
+
+
+def _range(values: Sequence[float]) -> list[float]:
+    """An axis that shows the steps: from nought where they are large, else from a little under the least."""
+    low, high = min(values), max(values)
+    room = max(high - low, abs(high) * 0.01, 0.01)
+    return [low - room * 0.6 if low > 4 * room else min(0.0, low * 1.15), high + room * 0.35]
+
+
+@st.dialog("Why did it move?", width="large")
+def show_why(why: Why, timezone: str) -> None:
+    """The waterfall of one KPI, and the sum in words."""
+    label, _ = KPI_WORDS[why.kpi]
+    st.markdown(f"**{label}, since {words.clock_time(why.since, timezone)}**")
+    _charts.show(waterfall(why, 340), "waterfall", f"{label}: from before, by natural drift and each event, to now")
+    parts = words.and_list([f"{step.label} {words.change_of(why.kpi, step.change)}" for step in why.steps])
+    st.caption(
+        f"Measured through the database's own view in every publish cycle, inside savepoints: {parts}. "
+        "The parts add up to the movement exactly."
+    )
+
+
+def path(rehearsal: Rehearsal, seen: Sequence[Observation], kpi: str, timezone: str, height: int) -> go.Figure:
+    """The rehearsed path with and without the event, and the real one as far as it has come."""
+    zone = ZoneInfo(timezone)
+    label, unit = KPI_WORDS[kpi]
+    times = [rehearsal.event.starts_at, *(cycle.read_at for cycle in rehearsal.cycles)]
+    now = getattr(rehearsal.before, kpi)
+    real = [one for one in seen if times[0] <= one.grid_now <= times[-1]]
+    colour = _look.EVENT_COLOUR[rehearsal.event.event_type]
+    figure = go.Figure()
+    with_event = [now, *(getattr(cycle.kpis, kpi) for cycle in rehearsal.cycles)]
+    without = [now, *(getattr(cycle.without, kpi) for cycle in rehearsal.cycles)]
+    _line(figure, "rehearsed", times, with_event, zone, unit, {"color": colour, "dash": "dash"})
+    _line(figure, "without the event", times, without, zone, unit, {"color": "gray", "dash": "dot"})
+    if len(real) > 1:
+        values = [getattr(one.kpis, kpi) for one in real]
+        _line(figure, "real", [one.grid_now for one in real], values, zone, unit, {"color": _look.SUPPLIED, "width": 3})
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 24, "b": 8},
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
+        xaxis={"tickformat": "%H:%M", "nticks": 8},
+        yaxis={"title": f"{label}, {unit}", "tickformat": ",~r"},
+    )
+    return figure
+
+
+def _line(
+    figure: go.Figure,
+    name: str,
+    times: Sequence[datetime],
+    values: Sequence[object],
+    zone: ZoneInfo,
+    unit: str,
+    line: dict[str, object],
+) -> None:
+    figure.add_scatter(
+        x=[moment.astimezone(zone) for moment in times], y=list(values), name=name, mode="lines+markers",
+        line={"width": 2.5, **line}, hovertemplate=f"%{{y:,.2f}} {unit}<extra>{name}</extra>",
+    )  # fmt: skip
+
+
+def meter(evidence: MeterEvidence, timezone: str, height: int) -> go.Figure:
+    """A meter's reads beside what was expected of it."""
+    zone = ZoneInfo(timezone)
+    times = [moment.astimezone(zone) for moment in evidence.read_at]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=times, y=list(evidence.expected_kwh), name="expected", mode="lines",
+        line={"color": "gray", "width": 2, "dash": "dot", "shape": "vh"},
+        hovertemplate="%{y:.3f} kWh expected<extra></extra>",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=times, y=list(evidence.recorded_kwh), name="recorded", mode="lines",
+        line={"color": _look.THEFT if evidence.named else _look.METERED, "width": 2.5, "shape": "vh"},
+        hovertemplate="%{y:.3f} kWh recorded<extra></extra>",
+    )  # fmt: skip
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 24, "b": 8},
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
+        xaxis={"tickformat": "%a %H:%M", "nticks": 8},
+        yaxis={"title": "kWh per interval", "rangemode": "tozero"},
+        uirevision=evidence.meter_id,
+    )
+    return figure
