@@ -84,7 +84,8 @@ def figures(fleet: Fleet, end: datetime) -> Sequence[Figure]:
         Figure("Likeness of one quarter hour to the next", _median_memory(energy), 0.50, 0.80, "US .45 to .81"),
         Figure(f"Peak of {COINCIDENT_HOMES} homes together over the sum of their peaks", _coincidence(energy),
                0.24, 0.46, "Australia .27, California .46"),
-        Figure("Correlation of two homes, hourly", _pair_correlation(energy), 0.04, 0.25, "Australia .05, California .22"),
+        Figure("Correlation of two homes, hourly", _pair_correlation(energy), 0.04, 0.25,
+               "Australia .05, California .22"),
         Figure("Reads outside 114 to 126 V, %", float(100 * outside), 0.0, 0.1, "solved US feeders 0 to .09"),
     )  # fmt: skip
 
