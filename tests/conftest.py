@@ -1,0 +1,171 @@
+"""The embedded PostgreSQL, databases seeded once and copied for each test, and demos upon them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import hypothesis
+import pytest
+import sqlalchemy as sa
+from helpers import FROZEN, FULL_FLEET, SMALL_FLEET, Server, server_folder
+
+import gridlens_core.demo
+from gridlens_core.database import Database, connect
+from gridlens_core.demo import Demo
+from gridlens_core.embedded import start_embedded, stop_embedded
+from gridlens_core.settings import Settings
+from gridlens_core.startup import prepare_local
+
+# Machines differ in speed, and a found example is told in the failure.
+hypothesis.settings.register_profile("gridlens", deadline=None, database=None)
+hypothesis.settings.load_profile("gridlens")
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No variable and no .env of whoever runs the tests reaches them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in [name for name in os.environ if name.startswith(("GRIDLENS_", "PG")) or name == "DATABASE_URL"]:
+            patch.delenv(variable)
+        patch.chdir(tmp_path_factory.mktemp("cwd"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def server_dir() -> Iterator[Path]:
+    """Data directory of the session's embedded server."""
+    with server_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def server(server_dir: Path, _own_environment: None) -> Iterator[Server]:
+    """The session's embedded server."""
+    url = start_embedded(server_dir)
+    engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg2"), isolation_level="AUTOCOMMIT")
+    server = Server(server_dir, url, engine)
+    # What is lost in a crash of a test run is of no use; durability is not what is tested.
+    server.execute("ALTER SYSTEM SET fsync = off")
+    server.execute("SELECT pg_reload_conf()")
+    yield server
+    engine.dispose()
+    stop_embedded(server_dir)
+
+
+def _seed(server: Server, name: str, **fleet: int) -> str:
+    """A database as the start of a demo leaves it at FROZEN."""
+    database = connect(server.create(name), is_local=True)
+    prepare_local(database, Settings(now=FROZEN, **fleet), FROZEN, lambda _: None)
+    database.engine.dispose()
+    return name
+
+
+@pytest.fixture(scope="session")
+def seeded_template(server: Server) -> str:
+    """Name of a local database with SMALL_FLEET's history up to FROZEN; copied, never written."""
+    return _seed(server, "seeded_small", **SMALL_FLEET)
+
+
+@pytest.fixture(scope="session")
+def full_template(server: Server) -> str:
+    """Like `seeded_template`, with the default settings' fleet and history."""
+    return _seed(server, "seeded_full", **FULL_FLEET)
+
+
+@pytest.fixture
+def new_database(server: Server) -> Iterator[Callable[..., str]]:
+    """`new_database(template=None)` -> address of a database of the test's own, dropped afterwards."""
+    names: list[str] = []
+
+    def create(template: str | None = None) -> str:
+        names.append(f"test_{next(_numbers)}")
+        return server.create(names[-1], template)
+
+    yield create
+    for name in names:
+        server.drop(name)
+
+
+@pytest.fixture
+def make_demo(
+    new_database: Callable[..., str], seeded_template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Demo]]:
+    """`make_demo(clock=None, template=..., start=True, **settings)` -> a local Demo on a database of its own.
+
+    The default template is `seeded_template`, None an empty database. A demo's data directory stands for its
+    database: one that is given another's `data_dir` works on the same database, as another process would.
+    """
+    addresses: dict[Path, str] = {}
+    demos: list[Demo] = []
+    monkeypatch.setattr(
+        gridlens_core.demo, "start_embedded", lambda data_dir: addresses.get(data_dir) or start_embedded(data_dir)
+    )
+
+    def make(
+        clock: Callable[..., object] | None = None,
+        *,
+        template: str | None = seeded_template,
+        start: bool = True,
+        **settings: object,
+    ) -> Demo:
+        chosen = {"data_dir": tmp_path / f"data{len(demos)}", "now": FROZEN, **SMALL_FLEET, **settings}
+        data_dir = Path(str(chosen["data_dir"]))
+        data_dir.mkdir(exist_ok=True)
+        if data_dir not in addresses:
+            addresses[data_dir] = new_database(template)
+        demo = Demo(Settings(**chosen), clock)
+        demos.append(demo)
+        if start:
+            demo.start()
+        return demo
+
+    yield make
+    for demo in demos:
+        demo.stop()
+
+
+@pytest.fixture
+def demo(make_demo: Callable[..., Demo]) -> Demo:
+    """A started local Demo on a fresh copy of the seeded database, its wall clock frozen at FROZEN."""
+    return make_demo()
+
+
+@pytest.fixture
+def existing_url(new_database: Callable[..., str]) -> Callable[..., str]:
+    """`existing_url(sql="")` -> address of a database GridLens did not make, its shape given by SQL."""
+
+    def create(sql: str = "") -> str:
+        url = new_database()
+        database = connect(url, is_local=False)
+        if sql:
+            with database.engine.begin() as connection:
+                connection.exec_driver_sql(sql)
+        database.engine.dispose()
+        return url
+
+    return create
+
+
+@pytest.fixture
+def open_database() -> Iterator[Callable[..., Database]]:
+    """`open_database(url, is_local=False)` -> a Database whose connections are closed after the test."""
+    opened: list[Database] = []
+
+    def open_(url: str, *, is_local: bool = False) -> Database:
+        opened.append(connect(url, is_local=is_local))
+        return opened[-1]
+
+    yield open_
+    for database in opened:
+        database.engine.dispose()
+
+
+@pytest.fixture
+def local(new_database: Callable[..., str], seeded_template: str, open_database: Callable[..., Database]) -> Database:
+    """A fresh copy of the seeded local database, without a Demo around it."""
+    return open_database(new_database(seeded_template), is_local=True)
