@@ -17,7 +17,7 @@ from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, as_utc, day_start, loc
 from gridlens_core.emulator import Span, honest_intervals
 from gridlens_core.events import Event
 from gridlens_core.fleet import Fleet
-from gridlens_core.kpis import Kpis
+from gridlens_core.kpis import Kpis, why_absent
 from gridlens_core.movement import movement_since, value_of
 from gridlens_core.queries import query
 from gridlens_core.schema import Schema
@@ -36,6 +36,7 @@ SPARK_RANGE: Mapping[str, tuple[float, float]] = {
     "open_tasks": (0, 5),
 }
 
+NATURAL_DRIFT = "natural drift"
 EVENT_WORDS = {"theft": "theft", "voltage-sag": "sag", "comms-outage": "outage"}
 
 
@@ -186,7 +187,7 @@ def _running(connection: sa.Connection, at: Look, event: Event, running: Sequenc
 def interval_rows(connection: sa.Connection, at: Look, feeder_id: str | None, after: datetime) -> list[dict[str, Any]]:
     """Energy by interval since `after`; without a feeder supply table the metered energy alone."""
     timezone = at.fleet.timezone
-    parameters = {
+    parameters: dict[str, Any] = {
         "tenant_id": at.fleet.tenant_id,
         "feeder_id": feeder_id,
         "after": after,
@@ -194,15 +195,22 @@ def interval_rows(connection: sa.Connection, at: Look, feeder_id: str | None, af
         "last_day": local_day(at.grid_now, timezone),
     }
     if at.is_local:
-        return [dict(row) for row in connection.execute(query("reads.sql", "interval_energy"), parameters).mappings()]
+        return _until_now(at, connection.execute(query("reads.sql", "interval_energy"), parameters))
     reads = at.schema.require_reads()
     one_feeder = f"AND {reads['feeder_id']} = CAST(:feeder_id AS {reads.type_of('feeder_id')})" if feeder_id else ""
     statement = sa.text(
         f"SELECT {reads.moment('read_at')} AS read_at, CAST(sum({reads['kwh']}) AS double precision) AS metered_kwh "
         f"FROM {reads.quoted} WHERE {reads.of_tenant()} "
-        f"AND {reads['read_at']} > {reads.from_moment('read_at', ':after')} {one_feeder} GROUP BY 1 ORDER BY 1"
+        f"AND {reads['read_at']} > {reads.from_moment('read_at', ':after')} {one_feeder} {at.schema.of_meters()} "
+        "GROUP BY 1 ORDER BY 1"
     )
-    return [dict(row) for row in connection.execute(statement, parameters).mappings()]
+    parameters["meters"] = list(at.fleet.meter_ids)
+    return _until_now(at, connection.execute(statement, parameters))
+
+
+def _until_now(at: Look, rows: sa.Result[Any]) -> list[dict[str, Any]]:
+    """A look may be of an earlier time than the last interval in the database."""
+    return [dict(row) for row in rows.mappings() if as_utc(row["read_at"]) <= at.grid_now]
 
 
 def meter_states(connection: sa.Connection, at: Look) -> tuple[MeterState, ...]:
@@ -212,9 +220,10 @@ def meter_states(connection: sa.Connection, at: Look) -> tuple[MeterState, ...]:
     statement = sa.text(
         f"SELECT CAST({reads['meter_id']} AS text) AS meter_id, CAST({reads['kwh']} AS double precision) AS kwh, "
         f"{volts_column} AS volts FROM {reads.quoted} "
-        f"WHERE {reads.of_tenant()} AND {reads['read_at']} = {reads.from_moment('read_at', ':read_at')}"
+        f"WHERE {reads.of_tenant()} AND {reads['read_at']} = {reads.from_moment('read_at', ':read_at')} "
+        f"{at.schema.of_meters()}"
     )
-    parameters = {"tenant_id": at.fleet.tenant_id, "read_at": at.grid_now}
+    parameters = {"tenant_id": at.fleet.tenant_id, "read_at": at.grid_now, "meters": list(at.fleet.meter_ids)}
     latest = {row.meter_id: row for row in connection.execute(statement, parameters)}
     return tuple(
         MeterState(meter, feeder, *_state(latest.get(meter), at.kpis.named.get(meter)))
@@ -226,7 +235,8 @@ def _state(read: Any, evidence: str | None) -> tuple[str, str]:
     if read is None:
         return "silent", "no read in the latest interval"
     volts = "" if read.volts is None else f", {read.volts:.1f} V"
-    latest = f"{read.kwh:.2f} kWh{volts} in the latest interval"
+    kwh = "no energy" if read.kwh is None else f"{read.kwh:.2f} kWh"
+    latest = f"{kwh}{volts} in the latest interval"
     if read.volts is not None and read.volts < LOW_VOLTAGE_V:
         return "low-voltage", latest
     return ("named", evidence) if evidence else ("normal", latest)
@@ -295,7 +305,10 @@ def _kpi_card(
     explanation: str,
 ) -> Card:
     if getattr(at.kpis, kpi) is None:
-        return Card(kpi, label, value, "not in this database", False, None, explanation)
+        reason = why_absent(at.schema, kpi)
+        there = reason.endswith("yet.")
+        change = "no value yet" if there else "not in this database"
+        return Card(kpi, label, value, change, False, None, explanation, note=reason)
     why = why_moved(at, [item.event for item in running], kpi)
     if not running:
         change, moved, cause = "no event running", False, None
@@ -336,7 +349,7 @@ def why_moved(at: Look, running: Sequence[Event], kpi: str, feeder_id: str | Non
         nothing_since = all(one.grid_now <= since for one in at.history)
         return Why(kpi, since, now, (), now) if nothing_since else None
     known = {str(event.id): event for event in at.events}
-    steps = [Step("natural drift", None, movement.drift)]
+    steps = [Step(NATURAL_DRIFT, None, movement.drift)]
     for event_id in dict.fromkeys(part.event_id for part in movement.parts if part.event_id is not None):
         event = known.get(event_id)
         label = f"{event.name} {event.where}" if event else "several events"
@@ -345,13 +358,20 @@ def why_moved(at: Look, running: Sequence[Event], kpi: str, feeder_id: str | Non
 
 
 def _change(why: Why) -> tuple[str, bool, str | None]:
-    """The whole change, and the cause that has the largest part in it."""
+    """The whole change with the causes that show in it, the largest first; the first gives the colour."""
     text = words.change_of(why.kpi, why.now - why.before)
-    largest = max(why.steps, key=lambda step: abs(step.change), default=None)
-    if largest is None or not words.shows_change(text):
+    if not words.shows_change(text):
         return "no change", False, None
-    word = EVENT_WORDS.get(largest.cause or "", "drift" if largest.label == "natural drift" else "several events")
-    return f"{text} {word}", True, largest.cause
+    largest_first = sorted(why.steps, key=lambda step: abs(step.change), reverse=True)
+    events = [
+        step
+        for step in largest_first
+        if step.label != NATURAL_DRIFT and words.shows_change(words.change_of(why.kpi, step.change))
+    ]
+    if not events or largest_first[0].label == NATURAL_DRIFT:
+        return f"{text} drift", True, None
+    causes = dict.fromkeys(EVENT_WORDS.get(step.cause or "", "several events") for step in events)
+    return f"{text} {words.and_list(list(causes))}", True, events[0].cause
 
 
 def _quiet_story(connection: sa.Connection, at: Look) -> str:
@@ -412,7 +432,7 @@ def _event_story(at: Look, event: Event, truth: Truth, running: Sequence[Event])
 
 
 def _loss_story(at: Look, event: Event, running: Sequence[Event], since: str) -> str:
-    """FEEDER_7's loss today went from 2.45 % to 9.80 %; 7.31 of these 7.35 points are the theft since 14:00: ..."""
+    """FEEDER_7's loss today went from 2.45 % to 9.80 %, +7.31 pt from the theft since 14:00 and +0.04 pt from ..."""
     begun = f"{event.name[0].upper() + event.name[1:]} on {event.where} since {since}: "
     feeder = event.feeder_id
     why = why_moved(at, running, "loss_pct" if feeder is None else "feeder_loss_pct", feeder)
@@ -427,11 +447,11 @@ def _loss_story(at: Look, event: Event, running: Sequence[Event], since: str) ->
             "for it follows the metered energy and is no loss; "
         )
     whose = "Loss" if feeder is None else f"{feeder}'s loss"
-    change = why.now - why.before
-    moved = f"{whose} today went from {words.percent(why.before)} to {words.percent(why.now)}; "
-    if change > 0 and effect <= 2 * change:
-        return (
-            f"{moved}{words.number(effect)} of these {words.number(change)} points are the {event.name} since {since}: "
-        )
-    rest = "the rest is natural drift or other events"
-    return f"{moved}{words.points(effect)} of it are the {event.name} since {since}, {rest}: "
+    rest = words.points(why.now - why.before - effect)
+    alone = all(step.label in (NATURAL_DRIFT, f"{event.name} {event.where}") for step in why.steps)
+    others = NATURAL_DRIFT if alone else f"{NATURAL_DRIFT} and other events"
+    beside = f" and {rest} from {others}" if words.shows_change(rest) else ""
+    return (
+        f"{whose} today went from {words.percent(why.before)} to {words.percent(why.now)}, "
+        f"{words.points(effect)} from the {event.name} since {since}{beside}: "
+    )

@@ -4,9 +4,10 @@ The dashboard, the HTTP API and the command line all call this, and only this.""
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -35,7 +36,7 @@ from gridlens_core.clock import (
 from gridlens_core.control_room import CHART_HOURS, ControlRoom, Look, look
 from gridlens_core.database import STATEMENT_TIMEOUT_S, Database, connect
 from gridlens_core.detection import score_event
-from gridlens_core.embedded import generated_key, start_embedded
+from gridlens_core.embedded import generated_key, start_embedded, stop_embedded
 from gridlens_core.errors import (
     BadInputError,
     DatabaseBusyError,
@@ -73,9 +74,10 @@ from gridlens_core.publisher import (
 from gridlens_core.queries import query
 from gridlens_core.receipts import Receipt, receipt_lines
 from gridlens_core.rehearsal import Rehearsal, rehearse
-from gridlens_core.schema import KPI_VIEWS, SUSPICIOUS, Schema, discover
-from gridlens_core.settings import Settings, load_settings
+from gridlens_core.schema import KPI_VIEWS, READS_TABLE, SUSPICIOUS, Schema, discover
+from gridlens_core.settings import Settings, load_settings, with_tariff
 from gridlens_core.startup import Progress
+from gridlens_core.story import load_story
 from gridlens_core.trace import Observation, Trace
 from gridlens_core.truth import event_truth
 
@@ -83,6 +85,8 @@ MAX_CYCLES = 96  # of one call: a day of 15-minute intervals
 QUICK_VIEWS_S = 1.0  # views that take longer are read in the background, and cycles are not measured
 MEASURE_TIMEOUT_S = 4.0  # for one statement of a measured cycle
 VIEW_PATIENCE_S = 0.8  # a page waits this long for newer KPIs before it shows the last ones
+KPIS_HOLD = timedelta(hours=1)  # the longest interval: KPIs seen earlier are not those of a grid time
+EVENTS_AHEAD = timedelta(days=7)  # a look at now shows those to come, a look back does not know of them
 RETRY_SECONDS = 5  # between attempts to start on a database that is away
 
 log = logging.getLogger(__name__)
@@ -130,7 +134,8 @@ class Demo:
     """One running demo: settings, database, clock, and what was learned of the database so far."""
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
-        self.settings = settings
+        self.story = load_story(settings.data_dir)
+        self.settings = with_tariff(settings, self.story.brand.tariff_usd_per_kwh)
         self.clock = clock or wall_clock(settings.now)
         self.progress = Progress("Starting", 0.0)
         self.start_error: Exception | None = None
@@ -140,6 +145,7 @@ class Demo:
         self._fleets: dict[tuple[str, date | None], Fleet] = {}
         self._traces: dict[str, Trace] = {}
         self.rehearsed: dict[str, Rehearsal] = {}  # the last one of each tenant, to lie beside the real path
+        self.resets: Counter[str] = Counter()  # by tenant; a story that was under way begins anew
         self._looks: Latest[Seen] = Latest()
         self._rows: Latest[list[dict[str, Any]]] = Latest()
         self._view_seconds: dict[str, float] = {}
@@ -178,12 +184,29 @@ class Demo:
             self._database, self._schema = database, schema
             self.progress, self.start_error = Progress("Ready", 1.0), None
 
+    def adopt(self, schema: Schema) -> None:
+        """Goes on with what was found in an existing database since the start, if something came or went."""
+
+        def there(found: Schema) -> tuple[object, ...]:
+            reads = None if found.reads is None else (found.reads.columns, found.fill)
+            return reads, found.unique_key, {name: view.columns for name, view in found.views.items()}, found.has_events
+
+        if self._schema is not None and there(schema) != there(self._schema):
+            self._schema = schema
+            self._fleets.clear()
+            self._looks.forget()
+            self._rows.forget()
+            self._closed.clear()
+
     def stop(self) -> None:
-        """Stops timers and attempts to start, closes connections; the embedded server stops with the process."""
+        """Stops timers and attempts to start, closes connections, and leaves the embedded server to its other users."""
         self._stopping.set()
         self.auto.stop_all()
         if self._database is not None:
             self._database.engine.dispose()
+            if self.settings.is_local:
+                # Not left to the end of the process: a web server that is told to stop ends by the signal itself.
+                stop_embedded(self.settings.data_dir)
 
     @property
     def api_key(self) -> str | None:
@@ -247,9 +270,12 @@ class Demo:
         with self.transaction(read_only=True) as connection:
             latest = latest_read_at(connection, self.schema, tenant_id)
             # Learned once for each day of the grid: in every process the same, and the same again later.
-            key = (tenant_id, None if latest is None else self.today(latest))
+            today = self.today(grid_now(latest, self.clock(), DEFAULT_INTERVAL_MINUTES))
+            key = (tenant_id, None if latest is None else today)
             if key not in self._fleets:
-                self._fleets[key] = startup.existing_fleet(connection, self.schema, self.settings, tenant_id, latest)
+                self._fleets[key] = startup.existing_fleet(
+                    connection, self.schema, self.settings, tenant_id, latest, today
+                )
             return self._fleets[key]
 
     def trace(self, tenant_id: str) -> Trace:
@@ -353,15 +379,34 @@ class Demo:
         """Everything the control room shows, in one look; of one feeder's chart, or following the events."""
         seen = self._seen(tenant_id)
         now = self.pulse(tenant_id).grid_now
+        history = self.trace(tenant_id).all()
+        return self._look(tenant_id, now, EVENTS_AHEAD, seen, history, feeder_id, follow=follow)
+
+    def control_room_at(
+        self, tenant_id: str, moment: datetime, feeder_id: str | None = None, *, follow: bool = False
+    ) -> ControlRoom:
+        """The control room as it was at a grid time; the KPIs are those seen then, unknown where nobody looked."""
+        history = [one for one in self.trace(tenant_id).all() if one.grid_now <= moment]
+        known = bool(history) and moment - history[-1].grid_now <= KPIS_HOLD
+        seen = Seen(history[-1].grid_now, history[-1].kpis) if known else Seen(moment, Kpis(self.today(moment)))
+        return self._look(tenant_id, moment, timedelta(0), seen, history, feeder_id, follow=follow)
+
+    def _look(
+        self,
+        tenant_id: str,
+        now: datetime,
+        ahead: timedelta,
+        seen: Seen,
+        history: Sequence[Observation],
+        feeder_id: str | None,
+        *,
+        follow: bool,
+    ) -> ControlRoom:
         midnight = day_start(self.today(now), self.settings.timezone)
         window = min(midnight, now - timedelta(hours=CHART_HOURS))
         fleet = self.fleet(tenant_id)
         with self.transaction(read_only=True) as connection:
-            events = (
-                events_in_window(connection, tenant_id, window, now + timedelta(days=7))
-                if self.schema.has_events
-                else []
-            )
+            events = events_in_window(connection, tenant_id, window, now + ahead) if self.schema.has_events else []
             at = Look(
                 schema=self.schema,
                 fleet=fleet,
@@ -369,7 +414,7 @@ class Demo:
                 kpis=seen.kpis,
                 events=events,
                 kpis_of=seen.grid_now,
-                history=self.trace(tenant_id).all(),
+                history=history,
                 tariff_usd_per_kwh=self.settings.tariff_usd_per_kwh,
                 is_local=self.database.is_local,
             )
@@ -437,7 +482,7 @@ class Demo:
         """Looks again before saying that ami_events is missing: it may have been applied since the start."""
         if not self.schema.has_events:
             with self.transaction(read_only=True) as connection:
-                self._schema = discover(connection)
+                self._schema = replace(self.schema, has_events=discover(connection).has_events)
         self.schema.require_events()
 
     # --- doing ----------------------------------------------------------------------------------------
@@ -506,6 +551,17 @@ class Demo:
         except DatabaseBusyError:
             return None
 
+    def why_not(self, event_type: str) -> str | None:
+        """Why an event of this type cannot be shown in this database; None where it can."""
+        if event_type == "voltage-sag" and not self.schema.require_reads().has("voltage"):
+            return f"The table public.{READS_TABLE} has no voltage column, so a voltage sag has nothing to show."
+        return None
+
+    def _check_type(self, event_type: str) -> None:
+        reason = self.why_not(event_type)
+        if reason is not None:
+            raise DatabaseNotReadyError(reason, event_type=event_type)
+
     def trigger(
         self,
         tenant_id: str,
@@ -521,6 +577,7 @@ class Demo:
         """Writes an event that begins at the grid clock unless told otherwise."""
         fleet = self.fleet(tenant_id)
         self._require_events()
+        self._check_type(event_type)
         fleet.check_target(feeder_id, meter_id)
         with self.transaction() as connection:
             lock_tenant(connection, tenant_id)  # a cycle under way was published without this event
@@ -553,6 +610,8 @@ class Demo:
     ) -> Rehearsal:
         """The path the KPIs would take; everything is rolled back."""
         fleet = self.fleet(tenant_id)
+        self._require_events()
+        self._check_type(event_type)
         fleet.check_target(feeder_id, meter_id)
         with self.transaction() as connection:
             now = read_grid_now(connection, self.schema, tenant_id, self.clock(), interval_minutes)
@@ -609,6 +668,7 @@ class Demo:
             self._looks.forget()
             self._rows.forget()
             self.trace(tenant_id).forget()
+        self.resets[tenant_id] += 1
         return ended
 
     def _back_to_baseline(self, connection: sa.Connection, fleet: Fleet) -> None:

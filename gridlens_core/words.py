@@ -9,6 +9,14 @@ from zoneinfo import ZoneInfo
 Number = float | int | Decimal
 
 UNKNOWN = "—"
+# KPI -> (label, unit)
+KPI_WORDS = {
+    "loss_pct": ("Loss today", "%"),
+    "read_success_pct": ("Read success", "%"),
+    "voltage_compliance_pct": ("Voltage in range", "%"),
+    "suspicious_meters": ("Suspicious meters", "meters"),
+    "open_tasks": ("Open field tasks", "tasks"),
+}
 
 
 def percent(value: Number | None, digits: int = 2) -> str:
@@ -16,9 +24,15 @@ def percent(value: Number | None, digits: int = 2) -> str:
     return UNKNOWN if value is None else f"{value:,.{digits}f} %"
 
 
+def share(fraction: Number) -> str:
+    """70 % of 0.7"""
+    return f"{float(fraction) * 100:.0f} %"
+
+
 def points(change: Number, digits: int = 2) -> str:
-    """+0.71 pt: the change of a percentage, never percent of percent."""
-    return f"{change:+,.{digits}f} pt"
+    """+0.71 pt: the change of a percentage, never percent of percent. What rounds to nought has no sign."""
+    text = f"{change:+,.{digits}f}"
+    return f"{text if shows_change(text) else text[1:]} pt"
 
 
 def count(value: Number | None) -> str:
@@ -28,12 +42,18 @@ def count(value: Number | None) -> str:
 
 def count_change(change: Number) -> str:
     """+38"""
-    return f"{change:+,.0f}"
+    text = f"{change:+,.0f}"
+    return text if shows_change(text) else text[1:]
 
 
 def number(value: Number) -> str:
     """4.62"""
     return f"{value:,.2f}"
+
+
+def kpi_value(kpi: str, value: Number | None) -> str:
+    """A KPI's value with its unit; of counts the number alone."""
+    return percent(value) if kpi.endswith("_pct") else count(value)
 
 
 def change_of(kpi: str, change: Number) -> str:
@@ -78,6 +98,11 @@ def clock_time(moment: datetime, timezone: str, *, beside: datetime | None = Non
     local = moment.astimezone(ZoneInfo(timezone))
     same_day = beside is not None and beside.astimezone(ZoneInfo(timezone)).date() == local.date()
     return f"{local:%H:%M}" if same_day else f"{local:%a %H:%M}"
+
+
+def date_time(moment: datetime, timezone: str) -> str:
+    """Mon 23 Nov 14:30"""
+    return f"{moment.astimezone(ZoneInfo(timezone)):%a %d %b %H:%M}"
 
 
 def span(length: timedelta) -> str:

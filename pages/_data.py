@@ -1,20 +1,43 @@
 """Cached readers: the one home of what pages ask of the core. Everything comes in as arguments.
 
-A pulse is asked for at most once a second by all browsers together; what hangs on it is read anew only
-when the pulse has changed.
+All browsers together ask for a pulse at most twice a second; what hangs on it is read anew only when it has changed.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
+from gridlens_core import brief_html as one_page
+from gridlens_core import kpis, slides
 from gridlens_core.auto import AutoState
+from gridlens_core.brief import Brief, make_brief
 from gridlens_core.control_room import ControlRoom
 from gridlens_core.demo import Demo, Pulse, shared_demo
+from gridlens_core.errors import DatabaseUnavailableError, GridLensError
 from gridlens_core.events import Event
+from gridlens_core.evidence import MeterEvidence
+from gridlens_core.findings import Finding
+from gridlens_core.preflight import preflight as core_preflight
+from gridlens_core.receipts import Receipt
 
-PULSE_SECONDS = 1
-REFRESH_SECONDS = 1.5  # of live fragments: what another browser did shows within two seconds
+# A browser looks at the pulse every REFRESH_SECONDS and redraws when it has changed: with both together and the
+# drawing, what another browser or the API did shows within two seconds.
+PULSE_SECONDS = 0.5
+REFRESH_SECONDS = 1.0
+# What a pulse cannot tell, such as late reads in an existing database, shows within this time.
+SLOW_REFRESH_SECONDS = 30
+PREFLIGHT_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class News:
+    """What a page is drawn from: it is drawn again when this changes. Without a pulse, `problem` says why."""
+
+    tenant_id: str
+    pulse: Pulse | None
+    auto: AutoState
+    problem: str = ""
 
 
 def demo() -> Demo:
@@ -23,36 +46,86 @@ def demo() -> Demo:
 
 
 @st.cache_data(ttl=PULSE_SECONDS, max_entries=50, show_spinner=False)
+def news(tenant_id: str) -> News:
+    """How things stand; that the database is away is remembered too, lest every browser wait for it."""
+    try:
+        return News(tenant_id, demo().pulse(tenant_id), demo().auto_state(tenant_id))
+    except GridLensError as error:
+        return News(tenant_id, None, AutoState(running=False, here=False), error.message)
+
+
 def pulse(tenant_id: str) -> Pulse:
     """Grid clock and versions of what the tenant's pages show."""
-    return demo().pulse(tenant_id)
+    found = news(tenant_id)
+    if found.pulse is None:
+        raise DatabaseUnavailableError(found.problem)
+    return found.pulse
 
 
-@st.cache_data(ttl=30, max_entries=100, show_spinner=False)
+@st.cache_data(ttl=SLOW_REFRESH_SECONDS, max_entries=100, show_spinner=False)
 def control_room(tenant_id: str, at: Pulse, feeder_id: str | None, follow: bool) -> ControlRoom:
     """The control room at a pulse."""
     return demo().control_room(tenant_id, feeder_id, follow=follow)
 
 
-@st.cache_data(ttl=30, max_entries=100, show_spinner=False)
+@st.cache_data(ttl=PREFLIGHT_SECONDS, max_entries=20, show_spinner="Looking at the database")
+def preflight(tenant_id: str) -> list[Finding]:
+    """What the demo needs of the database and what was found; tries an insert only where writing is on."""
+    return core_preflight(demo(), tenant_id, trial=demo().api_key is not None)
+
+
+def why_absent(kpi: str, value: object) -> str | None:
+    """Why a figure has no value, for its help; None where it has one."""
+    return None if value is not None else kpis.why_absent(demo().schema, kpi)
+
+
+@st.cache_data(ttl=SLOW_REFRESH_SECONDS, max_entries=100, show_spinner=False)
 def kpi_rows(tenant_id: str, at: Pulse, view_name: str) -> list[dict[str, Any]]:
     """A KPI view's rows at a pulse under GridLens's names, newest day first; shares in percent."""
     return demo().kpi_rows(tenant_id, view_name)
 
 
-@st.cache_data(ttl=30, max_entries=100, show_spinner=False)
+@st.cache_data(ttl=SLOW_REFRESH_SECONDS, max_entries=100, show_spinner=False)
 def events(tenant_id: str, at: Pulse) -> list[Event]:
     """The event log at a pulse, newest first."""
     return demo().events(tenant_id)
 
 
-@st.cache_data(ttl=PULSE_SECONDS, max_entries=50, show_spinner=False)
+@st.cache_data(ttl=SLOW_REFRESH_SECONDS, max_entries=100, show_spinner=False)
+def receipts(tenant_id: str, at: Pulse) -> list[Receipt]:
+    """What each of the latest events did, at a pulse."""
+    return demo().receipts(tenant_id)
+
+
+@st.cache_data(ttl=SLOW_REFRESH_SECONDS, max_entries=200, show_spinner=False)
+def meter_evidence(tenant_id: str, at: Pulse, meter_id: str) -> MeterEvidence:
+    """Why a meter is named or not, at a pulse."""
+    return demo().meter_evidence(tenant_id, meter_id)
+
+
+@st.cache_data(ttl=SLOW_REFRESH_SECONDS, max_entries=20, show_spinner=False)
+def brief(tenant_id: str, at: Pulse) -> Brief:
+    """What was just shown, at a pulse."""
+    return make_brief(demo(), tenant_id)
+
+
+@st.cache_data(ttl=SLOW_REFRESH_SECONDS, max_entries=20, show_spinner=False)
+def brief_html(tenant_id: str, at: Pulse) -> str:
+    """The brief as one HTML page."""
+    return one_page.brief_html(brief(tenant_id, at))
+
+
+@st.cache_data(ttl=SLOW_REFRESH_SECONDS, max_entries=20, show_spinner=False)
+def brief_slides(tenant_id: str, at: Pulse) -> bytes:
+    """The brief as a PowerPoint file."""
+    return slides.brief_slides(brief(tenant_id, at))
+
+
 def auto_state(tenant_id: str) -> AutoState:
     """Whether the tenant is published on a timer."""
-    return demo().auto_state(tenant_id)
+    return news(tenant_id).auto
 
 
 def forget_pulse() -> None:
     """After a click of our own: the next look is a fresh one."""
-    pulse.clear()
-    auto_state.clear()
+    news.clear()

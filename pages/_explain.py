@@ -1,8 +1,8 @@
 """Figures and dialogs that explain: why a KPI moved, what a rehearsal foretells, what a meter did."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import plotly.graph_objects as go
@@ -10,24 +10,15 @@ import streamlit as st
 
 from gridlens_core import words
 from gridlens_core.control_room import Why
+from gridlens_core.errors import GridLensError
+from gridlens_core.events import EVENT_NAMES, EVENT_TYPES
 from gridlens_core.evidence import MeterEvidence
 from gridlens_core.rehearsal import Rehearsal
 from gridlens_core.trace import Observation
-from pages import _charts, _look
+from pages import _charts, _data, _frame, _look
 
-KPI_WORDS = {
-    "loss_pct": ("Loss today", "%"),
-    "read_success_pct": ("Read success", "%"),
-    "voltage_compliance_pct": ("Voltage in range", "%"),
-    "suspicious_meters": ("Suspicious meters", "meters"),
-    "open_tasks": ("Open field tasks", "tasks"),
-}
-
-
-def value(kpi: str, number: Decimal) -> str:
-    """A KPI's value with its unit."""
-    unit = KPI_WORDS[kpi][1]
-    return words.percent(number, 2) if unit == "%" else words.count(number)
+KPI_WORDS = words.KPI_WORDS
+value = words.kpi_value
 
 
 def waterfall(why: Why, height: int) -> go.Figure:
@@ -68,8 +59,26 @@ def _range(values: Sequence[float]) -> list[float]:
     return [low - room * 0.6 if low > 4 * room else min(0.0, low * 1.15), high + room * 0.35]
 
 
-@st.dialog("Why did it move?", width="large")
-def show_why(why: Why, timezone: str) -> None:
+@dataclass(frozen=True)
+class Asked:
+    """What the trigger panel was set to when a rehearsal was asked for."""
+
+    feeder_id: str
+    severity: float
+    minutes: int
+    pattern: str
+
+
+def show(tenant_id: str, about: Why | Asked | None) -> None:
+    """The dialog that was asked for, if one was."""
+    if isinstance(about, Why):
+        _why(about, _data.demo().settings.timezone)
+    elif isinstance(about, Asked):
+        _rehearsal(tenant_id, about)
+
+
+@_frame.dialog("Why did it move?")
+def _why(why: Why, timezone: str) -> None:
     """The waterfall of one KPI, and the sum in words."""
     label, _ = KPI_WORDS[why.kpi]
     st.markdown(f"**{label}, since {words.clock_time(why.since, timezone)}**")
@@ -79,6 +88,70 @@ def show_why(why: Why, timezone: str) -> None:
         f"Measured through the database's own view in every publish cycle, inside savepoints: {parts}. "
         "The parts add up to the movement exactly."
     )
+
+
+@_frame.dialog("Rehearsal")
+def _rehearsal(tenant_id: str, asked: Asked) -> None:
+    """The paths the KPIs would take; nothing of it stays in the database."""
+    demo = _data.demo()
+    kind = st.segmented_control(
+        "Event",
+        EVENT_TYPES,
+        default="theft",
+        format_func=lambda one: EVENT_NAMES[one].capitalize(),
+        key="rehearse_kind",
+    )
+    try:
+        found = _rehearsed(tenant_id, kind or "theft", asked)
+    except GridLensError as error:
+        st.info(error.message, icon=":material/info:")
+        return
+    last = found.cycles[-1]
+    timezone = demo.settings.timezone
+    st.markdown(
+        f"**{found.event.name.capitalize()} on {found.event.where}**: what {len(found.cycles)} cycles would bring, "
+        f"by {words.clock_time(last.read_at, timezone)}"
+    )
+    st.dataframe(
+        [
+            {
+                "KPI": label,
+                "Now": value(kpi, getattr(found.before, kpi)),
+                "With the event": value(kpi, getattr(last.kpis, kpi)),
+                "Without it": value(kpi, getattr(last.without, kpi)),
+            }
+            for kpi, (label, _) in KPI_WORDS.items()
+            if getattr(last.kpis, kpi) is not None
+        ],
+        hide_index=True,
+        alt="KPIs now, and after the rehearsed cycles with and without the event",
+    )
+    kpi = {"theft": "loss_pct", "voltage-sag": "voltage_compliance_pct", "comms-outage": "read_success_pct"}[
+        found.event.event_type
+    ]
+    if getattr(last.kpis, kpi) is not None:
+        seen = demo.trace(tenant_id).all()
+        _charts.show(
+            path(found, seen, kpi, timezone, 260),
+            "rehearsed_path",
+            f"{KPI_WORDS[kpi][0]}: rehearsed, without, and real",
+        )
+    st.caption("Run and rolled back: no read, no event and no clock has changed.")
+
+
+def _rehearsed(tenant_id: str, kind: str, asked: Asked) -> Rehearsal:
+    """The rehearsal of this dialog; it stays as it was while real cycles are published beside it."""
+    known: dict[tuple[str, Asked], Rehearsal] = st.session_state.setdefault("rehearsals", {})
+    if (kind, asked) not in known or _data.pulse(tenant_id).grid_now > known[kind, asked].cycles[-1].read_at:
+        known[kind, asked] = _data.demo().rehearse(
+            tenant_id,
+            kind,
+            feeder_id=asked.feeder_id,
+            severity=asked.severity,
+            duration_minutes=asked.minutes,
+            pattern=asked.pattern if kind == "theft" else "bypass",
+        )
+    return known[kind, asked]
 
 
 def path(rehearsal: Rehearsal, seen: Sequence[Observation], kpi: str, timezone: str, height: int) -> go.Figure:

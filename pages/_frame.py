@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -10,10 +10,12 @@ import streamlit as st
 
 from gridlens_core import words
 from gridlens_core.errors import GridLensError
-from pages import _data
+from gridlens_core.preflight import unreachable
+from pages import _data, _look
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-PROXY_HEADERS = ("X-Forwarded-For", "Forwarded", "X-Real-Ip")
+PROXY_HEADERS = ("X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "X-Real-Ip", "Via", "Cf-Connecting-Ip")
+READY_TO_ACT = "A click starts the event and publishes its first interval."
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -41,6 +43,10 @@ def _wait() -> None:
         return
     message = error.message if isinstance(error, GridLensError) else type(error).__name__
     st.error(message, title="The demo could not start", icon=":material/cloud_off:")
+    remedy = unreachable(error).remedy if isinstance(error, GridLensError) else "The server's log has the cause."
+    if remedy:
+        st.markdown(f"**Remedy:** {_look.plain(remedy)}")
+    st.caption("In a shell, `python -m gridlens_core check` tells more. Once it is put right, this page comes up.")
     st.button("Try again", key="start_again", on_click=demo.start_in_background)
 
 
@@ -50,53 +56,86 @@ def tenant() -> str:
 
 
 def header() -> None:
-    """Tenant, grid clock, database and reset, the same on every page."""
+    """Tenant, grid clock, database, the presenter's lock and reset, the same on every page."""
+    locked = not unlocked()
+    st.session_state["drawn"] = _data.news(tenant())
+    for of_the_last_page in ("dialog", "read_ahead"):  # a run of the whole page closes a dialog
+        st.session_state.pop(of_the_last_page, None)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="header"):
         st.markdown("**GridLens**", width="content")
-        st.selectbox("Tenant", _data.demo().settings.tenants, key="tenant", label_visibility="collapsed", width=190)
+        st.selectbox(
+            "Tenant",
+            _data.demo().settings.tenants,
+            key="tenant",
+            label_visibility="collapsed",
+            width=190,
+            persist_state="session",
+        )
         _status()
+        st.badge(f"Simulated events on {tenant()}", icon=":material/science:", color="gray")
+        if locked:
+            _unlock()
         st.button(
             "Reset",
             key="reset_demo",
             icon=":material/restart_alt:",
             on_click=_reset,
-            disabled=not unlocked(),
+            disabled=locked,
             help="Ends every event; on the local database also restores the baseline.",
         )
-    unlock()
 
 
 @st.fragment(run_every=_data.REFRESH_SECONDS)
 def _status() -> None:
-    """Grid clock and the state of the database, live."""
+    """Grid clock and the state of the database, live; redraws the page when there is news."""
+    news = _data.news(tenant())
+    if news != st.session_state.get("drawn") and "dialog" not in st.session_state:
+        with suppress(GridLensError):
+            st.session_state.get("read_ahead", _nothing)()
+        st.rerun()
     with st.container(horizontal=True, vertical_alignment="center", gap="small", width="stretch"):
-        try:
-            pulse = _data.pulse(tenant())
-        except GridLensError as error:
-            st.badge(error.message, icon=":material/cloud_off:", color="gray")
+        if news.pulse is None:
+            st.info(news.problem, icon=":material/cloud_off:")
             return
         demo = _data.demo()
         st.markdown(
-            f"Grid clock **{words.clock_time(pulse.grid_now, demo.settings.timezone)}**"
-            f" :gray[{words.ahead(pulse.grid_now, demo.clock())}]",
+            f"Grid clock **{words.clock_time(news.pulse.grid_now, demo.settings.timezone)}**"
+            f" :gray[{words.ahead(news.pulse.grid_now, demo.clock())}]",
             width="content",
         )
         kind = "Local database" if demo.settings.is_local else "Existing database"
         st.badge(f"{kind}, live", icon=":material/database:", color="gray")
-        st.badge(f"Simulated events on {tenant()}", icon=":material/science:", color="gray")
+
+
+def read_ahead(read: Callable[[], object]) -> None:
+    """What a page reads, so that it is in the cache before the page is drawn again: nothing on it turns pale."""
+    st.session_state["read_ahead"] = read
+
+
+def _nothing() -> None:
+    """Reads nothing."""
 
 
 @contextmanager
 def calm() -> Iterator[None]:
-    """Shows a GridLens error as a banner where the content would be; the next refresh tries again."""
+    """Says where the content would be that there is none just now; it comes with the next news."""
     try:
         yield
     except GridLensError as error:
         st.info(error.message, title="Nothing to show just now", icon=":material/cloud_off:")
 
 
+def absent(view_name: str, nothing_yet: str) -> None:
+    """Says where a view's content would be why there is none: no such view, or no rows yet."""
+    schema = _data.demo().schema
+    if view_name in schema.views:
+        st.info(nothing_yet, icon=":material/hourglass_empty:")
+    else:
+        st.info(schema.why_not(view_name), title="Off in this database", icon=":material/visibility_off:")
+
+
 def live(draw: Callable[Parameters, Result]) -> Callable[Parameters, Result | None]:
-    """A fragment that redraws itself and survives an absent database."""
+    """A part of a page that can be redrawn alone and survives an absent database."""
 
     @wraps(draw)
     def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result | None:
@@ -104,12 +143,38 @@ def live(draw: Callable[Parameters, Result]) -> Callable[Parameters, Result | No
             return draw(*args, **kwargs)
         return None
 
-    return st.fragment(guarded, run_every=_data.REFRESH_SECONDS, key=draw.__name__)
+    return st.fragment(guarded, run_every=_data.SLOW_REFRESH_SECONDS, key=draw.__name__)
+
+
+def dialog(title: str) -> Callable[[Callable[Parameters, None]], Callable[Parameters, None]]:
+    """A large dialog that stays open while the demo goes on; the page behind it is drawn again when it is closed."""
+
+    def decorate(draw: Callable[Parameters, None]) -> Callable[Parameters, None]:
+        @wraps(draw)
+        def opened(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+            st.session_state["dialog"] = title
+            with calm():
+                draw(*args, **kwargs)
+
+        return st.dialog(title, width="large", on_dismiss="rerun")(opened)
+
+    return decorate
 
 
 def is_local_viewer() -> bool:
     """Whether this browser sits at the machine itself: the server listens there only, and no proxy is between."""
-    return st.get_option("server.address") in LOOPBACK and not any(name in st.context.headers for name in PROXY_HEADERS)
+    headers = st.context.headers
+    return (
+        st.get_option("server.address") in LOOPBACK
+        and st.context.ip_address in (None, *LOOPBACK)  # None is how Streamlit tells of the loopback address
+        and _host(headers.get("Host", "localhost")) in LOOPBACK
+        and not any(name in headers for name in PROXY_HEADERS)
+    )
+
+
+def _host(host_and_port: str) -> str:
+    """localhost of localhost:8501, ::1 of [::1]:8501."""
+    return host_and_port.rsplit(":", 1)[0].strip("[]") if not host_and_port.endswith("]") else host_and_port.strip("[]")
 
 
 def unlocked() -> bool:
@@ -120,23 +185,23 @@ def unlocked() -> bool:
     return is_local_viewer() or bool(st.session_state.get("unlocked"))
 
 
-def unlock() -> None:
+def _unlock() -> None:
     """Asks for the key where it is needed; says why where no key would help."""
     if _data.demo().api_key is None:
-        st.caption(
-            ":material/lock: Controls are off: this server works on an existing database without GRIDLENS_API_KEY."
-        )
-    elif not unlocked():
-        st.text_input(
-            "Presenter key",
-            type="password",
-            key="presenter_key",
-            on_change=_try_key,
-            placeholder="GRIDLENS_API_KEY unlocks the presenter's controls",
-            width=420,
-        )
-        if st.session_state.get("key_refused"):
-            st.caption(":material/lock: That is not the key this server was started with.")
+        st.badge("Controls are off: GRIDLENS_API_KEY is not set", icon=":material/lock:", color="gray")
+        return
+    refused = st.session_state.get("key_refused")
+    st.text_input(
+        "Presenter key",
+        type="password",
+        key="presenter_key",
+        on_change=_try_key,
+        label_visibility="collapsed",
+        placeholder="Not the key; try again" if refused else "Presenter key (GRIDLENS_API_KEY)",
+        icon=":material/lock:",
+        autocomplete="off",
+        width=270,
+    )
 
 
 def _try_key() -> None:
@@ -146,20 +211,24 @@ def _try_key() -> None:
     st.session_state["key_refused"] = not right
 
 
-def act(what: Callable[[], str]) -> None:
+def act(what: Callable[[], str]) -> bool:
     """Does what a click asks for; `acknowledge` then says what was done, or why it was not."""
     if not unlocked():
-        return
+        return False
     try:
-        st.session_state["done"] = f":green[:material/check_circle:] {what()}"
+        st.session_state["done"] = (tenant(), f":green[:material/check_circle:] {what()}")
     except GridLensError as error:
-        st.session_state["done"] = f":material/error: {error.message}"
-    _data.forget_pulse()
+        st.session_state["done"] = (tenant(), f":material/error: {error.message}")
+        return False
+    finally:
+        _data.forget_pulse()
+    return True
 
 
 def acknowledge() -> None:
-    """What the last click did."""
-    st.caption(st.session_state.get("done", "A click starts the event and publishes its first interval."))
+    """What the last click on this tenant did."""
+    whose, said = st.session_state.get("done", ("", ""))
+    st.caption(said if whose == tenant() else READY_TO_ACT)
 
 
 def _reset() -> None:
@@ -167,4 +236,5 @@ def _reset() -> None:
         ended = _data.demo().reset(tenant())
         return f"Back to the baseline; {words.plural(ended, 'event')} ended."
 
-    act(reset)
+    if act(reset):
+        st.toast("Back to the baseline.", icon=":material/restart_alt:")

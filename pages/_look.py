@@ -1,11 +1,19 @@
 """Colours and shapes, one for each event type everywhere. Safe for colour-blind eyes (Okabe and Ito)."""
 
+import re
+from dataclasses import dataclass
 from typing import Literal
 
-THEFT, SAG, OUTAGE, NORMAL = "#D55E00", "#E69F00", "#CC79A7", "#009E73"
-SUPPLIED, METERED = "#0072B2", "#56B4E9"
+import streamlit as st
 
-EVENT_COLOUR = {"theft": THEFT, "voltage-sag": SAG, "comms-outage": OUTAGE}
+from gridlens_core import colours, words
+from gridlens_core.events import Event
+from gridlens_core.findings import Finding
+
+THEFT, SAG, OUTAGE, NORMAL = colours.THEFT, colours.SAG, colours.OUTAGE, colours.NORMAL
+SUPPLIED, METERED = colours.SUPPLIED, colours.METERED
+
+EVENT_COLOUR = colours.EVENT_COLOUR
 # The theme file gives these names the same colours.
 ColourName = Literal["orange", "yellow", "violet", "gray"]
 EVENT_COLOUR_NAME: dict[str, ColourName] = {"theft": "orange", "voltage-sag": "yellow", "comms-outage": "violet"}
@@ -14,16 +22,72 @@ EVENT_ICON = {
     "voltage-sag": ":material/trending_down:",
     "comms-outage": ":material/signal_disconnected:",
 }
+# A hatching goes with each colour of a bar or an area, for eyes and printers that see no colour.
+HATCHING = {THEFT: "x", SAG: "-", OUTAGE: "."}
+ON_COLOUR = "#101010"  # letters on a bar or tag in any event colour: at least 5:1
 
-# state -> (word, colour, marker): a shape goes with each colour
+
+@dataclass(frozen=True)
+class MeterLook:
+    """How a meter in one state is marked: a shape goes with each colour."""
+
+    word: str
+    colour: str
+    symbol: str
+    size: int
+    opacity: float = 1.0
+
+
+CROSS = "path://M3 0L8 5L13 0L16 3L11 8L16 13L13 16L8 11L3 16L0 13L5 8L0 3Z"
+POINTING_DOWN = "path://M0 0L16 0L8 14Z"
+# From what is normal, and stays quiet, to what stands out most.
 METER_LOOK = {
-    "normal": ("normal", NORMAL, "circle"),
-    "named": ("named suspicious", THEFT, "x"),
-    "low-voltage": ("low voltage", SAG, "triangle-down"),
-    "silent": ("no read", OUTAGE, "circle-open"),
+    "normal": MeterLook("normal", NORMAL, "circle", 6, opacity=0.55),
+    "named": MeterLook("suspicious", THEFT, CROSS, 9),
+    "low-voltage": MeterLook("low voltage", SAG, POINTING_DOWN, 9),
+    "silent": MeterLook("no read", OUTAGE, "emptyCircle", 8),
 }
 
 
 def colour_name(event_type: str | None) -> ColourName:
     """The theme's colour for an event type, gray for none."""
     return EVENT_COLOUR_NAME.get(event_type or "", "gray")
+
+
+def called(event: Event) -> str:
+    """theft FEEDER_7 70 %; an outage is total whatever its severity."""
+    severity = "" if event.event_type == "comms-outage" else f" {words.share(event.fraction)}"
+    return f"{event.name} {event.where}{severity}"
+
+
+def short(feeder: str) -> str:
+    """A feeder's name in the room a chart has for it."""
+    return feeder if len(feeder) <= 20 else f"{feeder[:9]}…{feeder[-10:]}"
+
+
+def ink() -> str:
+    """The theme's text colour, for the letters in charts; Streamlit's own gray is too faint on a light page."""
+    return str(st.get_option(f"theme.{st.context.theme.type or 'light'}.textColor"))
+
+
+def quiet() -> str:
+    """The theme's gray, for lines that carry no colour of their own."""
+    return str(st.get_option(f"theme.{st.context.theme.type or 'light'}.grayColor"))
+
+
+FINDING_ICON = {
+    "passed": ":green[:material/check_circle:]",
+    "degraded": ":orange[:material/warning:]",
+    "blocked": ":red[:material/block:]",
+}
+
+
+def finding(one: Finding) -> str:
+    """A line of the preflight: icon, state in words, what was found, and the remedy."""
+    remedy = f" :gray[Remedy: {plain(one.remedy)}]" if one.remedy else ""
+    return f"{FINDING_ICON[one.state]} **{plain(one.what)}**, {one.state}: {plain(one.found)}{remedy}"
+
+
+def plain(text: str) -> str:
+    """Text in which Markdown finds nothing to format."""
+    return re.sub(r"([\\`*_{}\[\]()#$~<>|:])", r"\\\1", text)

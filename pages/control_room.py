@@ -3,57 +3,77 @@
 import streamlit as st
 
 from gridlens_core import words
-from gridlens_core.control_room import Card, ControlRoom, RunningEvent
+from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES
+from gridlens_core.control_room import CHART_HOURS, Card, ControlRoom, RunningEvent, Why
+from gridlens_core.errors import GridLensError
 from gridlens_core.events import EVENT_NAMES, EVENT_TYPES
-from pages import _charts, _data, _frame, _look
+from gridlens_core.patterns import PATTERN_WORDS, PATTERNS
+from pages import _data, _explain, _frame, _live, _look
 
-CHART_HEIGHT, GRID_HEIGHT = 190, 246
-CARD_HEIGHT = 172
+# Heights in pixels; together they fill a screen of 1440 x 900.
+CARD_HEIGHT, SPARK_HEIGHT, CHART_HEIGHT, GRID_HEIGHT, STORY_HEIGHT = 160, 48, 206, 260, 281
 FOLLOW, ALL_FEEDERS = "Follow the event", "All feeders"
 DURATIONS = (30, 60, 120, 240)
+WINDOWS = (CHART_HOURS, 6, 3)  # hours of the chart
 AUTO_SECONDS = 5
-LIVE = ["triggers", "cards", "chart", "grid", "story"]
 
 tenant = _frame.tenant()
 feeders = _data.demo().fleet(tenant).feeders
 
 
 def current_room() -> ControlRoom:
-    """The room at the latest pulse, with the chart the presenter chose."""
+    """The room at the latest pulse with the chart the presenter chose; the last one seen while the database is away."""
     chosen = st.session_state.get("chart_feeder") or FOLLOW
     feeder = None if chosen in (FOLLOW, ALL_FEEDERS) else chosen
-    return _data.control_room(tenant, _data.pulse(tenant), feeder, chosen == FOLLOW)
+    seen = f"room {tenant}"
+    try:
+        st.session_state[seen] = _data.control_room(tenant, _data.pulse(tenant), feeder, chosen == FOLLOW)
+    except GridLensError:
+        if seen not in st.session_state:
+            raise
+    room: ControlRoom = st.session_state[seen]
+    return room
 
 
 def trigger(event_type: str) -> None:
-    """Writes the event and publishes the next interval, so that its effect is seen at once."""
-    feeder = st.session_state["event_feeder"]
+    """Writes the event; the next interval is published as soon as the click is acknowledged."""
+    feeder, severity = st.session_state["event_feeder"], st.session_state["event_severity"] / 100
+    name = f"{EVENT_NAMES[event_type].capitalize()} on {feeder}"
 
     def start() -> str:
+        if is_running(event_type, feeder, words.share(severity)):  # a double click is not two events
+            return f"{name} is running already; its next interval is under way."
         _data.demo().trigger(
             tenant,
             event_type,
             feeder_id=feeder,
-            severity=st.session_state["event_severity"] / 100,
+            severity=severity,
             duration_minutes=st.session_state["event_duration"],
+            pattern=st.session_state["event_pattern"] if event_type == "theft" else "bypass",
         )
-        _data.demo().publish(tenant)
-        return f"{EVENT_NAMES[event_type].capitalize()} on {feeder}: its first interval is published."
+        return f"{name} starts with the next interval, which is under way."
 
-    _frame.act(start)
-    st.rerun(LIVE)
+    if _frame.act(start):
+        st.session_state["cycle_due"] = f"{name}: "
 
 
-def publish() -> None:
+def is_running(event_type: str, feeder: str, severity: str) -> bool:
+    """Whether just such an event is running on the feeder."""
+    return any(
+        (one.event.event_type, one.event.where, words.share(one.event.fraction)) == (event_type, feeder, severity)
+        for one in current_room().running
+    )
+
+
+def publish(why: str = "") -> None:
     """Publishes the next interval."""
 
     def cycle() -> str:
         done = _data.demo().publish(tenant).cycles[-1]
         at = words.clock_time(done.read_at, _data.demo().settings.timezone)
-        return f"{words.plural(done.inserted, 'read')} published for {at}."
+        return f"{why}{words.plural(done.inserted, 'read')} published for {at}."
 
     _frame.act(cycle)
-    st.rerun(LIVE)
 
 
 def set_auto() -> None:
@@ -63,13 +83,13 @@ def set_auto() -> None:
     def switch() -> str:
         demo = _data.demo()
         if wanted:
-            demo.auto.start(demo.database, tenant, AUTO_SECONDS, 15)
+            demo.auto.start(demo.database, tenant, AUTO_SECONDS, DEFAULT_INTERVAL_MINUTES)
             return f"Publishing an interval every {AUTO_SECONDS} seconds."
-        demo.auto.stop(tenant)
-        return "Publishing on a timer is off."
+        if demo.auto.stop(tenant):
+            return "Publishing on a timer is off."
+        return "Another process publishes on a timer; it can be stopped there."
 
     _frame.act(switch)
-    st.rerun(LIVE)
 
 
 def end(running: RunningEvent) -> None:
@@ -80,59 +100,97 @@ def end(running: RunningEvent) -> None:
         return f"{running.event.name.capitalize()} on {running.event.where} has ended; the next interval is clean."
 
     _frame.act(finish)
-    st.rerun(LIVE)
+
+
+def ask_why(why: Why) -> None:
+    """Opens the waterfall of one KPI."""
+    st.session_state["explain"] = why
+
+
+def rehearse() -> None:
+    """Opens the rehearsal of what the panel is set to."""
+    asked = _explain.Asked(
+        st.session_state["event_feeder"],
+        st.session_state["event_severity"] / 100,
+        st.session_state["event_duration"],
+        st.session_state["event_pattern"],
+    )
+    st.session_state["explain"] = asked
 
 
 def card(item: Card) -> None:
-    st.metric(
-        item.label,
-        item.value,
-        item.change,
-        delta_color=_look.colour_name(item.cause),
-        delta_arrow="auto" if item.moved and item.key != "at_risk" else "off",
-        border=True,
-        chart_data=list(item.spark) if len(item.spark) > 1 else None,
-        chart_type="area",
-        help=item.help,
-        height=CARD_HEIGHT,
-    )
+    with st.container(border=True, height=CARD_HEIGHT, gap="xxsmall", key=f"card_{item.key}"):
+        with st.container(horizontal=True, gap="xxsmall"):
+            st.metric(
+                item.label,
+                item.value,
+                item.change,
+                delta_color=_look.colour_name(item.cause),
+                delta_arrow="auto" if item.moved and item.key != "at_risk" else "off",
+                help=item.help,
+            )
+            if item.why is not None and item.why.steps:
+                st.button("Why?", key=f"why_{item.key}", type="tertiary", on_click=ask_why, args=(item.why,))
+        if item.spark:
+            _live.show(
+                _live.spark(item), f"spark_{item.key}", f"{item.label} over the last intervals", height=SPARK_HEIGHT
+            )
+        else:
+            st.caption(item.note)
 
 
 @_frame.live
 def cards() -> None:
-    with st.grid(6, min_column_width=170, gap="xsmall"):
+    with st.grid(6, min_column_width=150, gap="xsmall"):
         for item in current_room().cards:
             card(item)
+    if "explain" in st.session_state:
+        st.rerun()
 
 
 @_frame.live
 def chart() -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        title = st.empty()
+        hours = st.segmented_control(
+            "Window",
+            WINDOWS,
+            key="chart_hours",
+            default=CHART_HOURS,
+            required=True,
+            format_func=lambda hours: f"{hours} h",
+            label_visibility="collapsed",
+            persist_state="session",
+        )
+        st.selectbox(
+            "Chart",
+            [FOLLOW, ALL_FEEDERS, *feeders],
+            key="chart_feeder",
+            label_visibility="collapsed",
+            width=170,
+            persist_state="session",
+        )
+        without = st.toggle("Without events", value=True, key="chart_without", persist_state="session")
     room = current_room()
     where = room.feeder_id or "all feeders"
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**Supplied and metered energy, {where}** :gray[the shaded gap is the loss]", width="stretch")
-        st.selectbox(
-            "Chart", [FOLLOW, ALL_FEEDERS, *feeders], key="chart_feeder", label_visibility="collapsed", width=170
-        )
-    st.plotly_chart(
-        _charts.energy(room, CHART_HEIGHT),
-        key="energy_chart",
-        config=_charts.CONFIG,
-        alt=f"Supplied and metered energy by interval, {where}",
+    title.markdown(f"**Supplied and metered energy, {where}** :gray[the shaded gap is the loss]", width="stretch")
+    _live.show(
+        _live.energy(room, without),
+        "energy_chart",
+        f"Supplied and metered energy by interval, {where}",
+        height=CHART_HEIGHT,
     )
 
 
 @_frame.live
 def grid() -> None:
     room = current_room()
-    shown = _charts.shown_feeders(room)
-    which = "" if len(shown) == len(room.feeders) else f", {len(shown)} of {len(room.feeders)} feeders"
-    st.markdown(f"**The grid{which}** :gray[substation, feeders, meters by their latest interval]")
-    st.plotly_chart(
-        _charts.grid(room, GRID_HEIGHT),
-        key="grid_chart",
-        config=_charts.CONFIG,
-        alt="Every meter by feeder, coloured and shaped by its state in the latest interval",
+    st.markdown(f"**The grid** :gray[{_live.grid_title(room)}]")
+    _live.show(
+        _live.grid(room),
+        "grid_chart",
+        "Every meter by feeder, coloured and shaped by its state in the latest interval",
+        height=GRID_HEIGHT,
     )
 
 
@@ -140,8 +198,9 @@ def grid() -> None:
 def story() -> None:
     room = current_room()
     st.markdown("**What just happened**")
-    st.markdown(room.story.replace("$", "\\$"))
-    for running in room.running:
+    if not room.running:
+        st.markdown(room.story.replace("$", "\\$"))
+    for running in reversed(room.running):
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
             st.badge(
                 f"{running.event.name} {running.event.where}",
@@ -156,14 +215,18 @@ def story() -> None:
                 args=(running,),
                 disabled=not _frame.unlocked(),
             )
+        st.markdown(running.story.replace("$", "\\$"))
 
 
-@st.fragment(key="triggers")
+@_frame.live
 def triggers() -> None:
     locked = not _frame.unlocked()
+    news = _data.news(tenant)
     st.markdown("**Trigger an event**")
     left, right = st.columns(2, gap="xsmall")
-    left.selectbox("Feeder", feeders, key="event_feeder", index=min(6, len(feeders) - 1), disabled=locked)
+    left.selectbox(
+        "Feeder", feeders, key="event_feeder", index=min(6, len(feeders) - 1), disabled=locked, persist_state="session"
+    )
     right.selectbox(
         "Duration",
         DURATIONS,
@@ -171,8 +234,21 @@ def triggers() -> None:
         index=1,
         format_func=lambda minutes: f"{minutes} min",
         disabled=locked,
+        persist_state="session",
     )
-    st.slider("Severity", 5, 100, 70, 5, key="event_severity", format="%d %%", disabled=locked)
+    left, right = st.columns(2, gap="xsmall")
+    left.slider(
+        "Severity", 5, 100, 70, 5, key="event_severity", format="%d %%", disabled=locked, persist_state="session"
+    )
+    right.selectbox(
+        "Theft pattern",
+        PATTERNS,
+        key="event_pattern",
+        format_func=lambda pattern: pattern.replace("-", " "),
+        help="; ".join(f"{pattern.replace('-', ' ')}: {said}" for pattern, said in PATTERN_WORDS.items()),
+        disabled=locked,
+        persist_state="session",
+    )
     for column, event_type in zip(st.columns([1, 1.4, 1.65], gap="xxsmall"), EVENT_TYPES, strict=True):
         column.button(
             EVENT_NAMES[event_type].capitalize(),
@@ -181,23 +257,33 @@ def triggers() -> None:
             on_click=trigger,
             args=(event_type,),
             width="stretch",
-            disabled=locked,
+            disabled=locked or _data.demo().why_not(event_type) is not None,
+            help=_data.demo().why_not(event_type),
         )
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.button(
-            "Publish cycle",
-            key="publish_cycle",
-            icon=":material/skip_next:",
-            type="primary",
-            on_click=publish,
+        st.button("Publish cycle", key="publish_cycle", icon=":material/skip_next:", on_click=publish, disabled=locked)
+        st.button("Rehearse", key="rehearse", icon=":material/theater_comedy:", on_click=rehearse, disabled=locked)
+        if news.pulse is not None and st.session_state.get("auto_publish") != news.auto.running:
+            st.session_state["auto_publish"] = news.auto.running  # another browser or the API has switched it
+        st.toggle(
+            "Auto",
+            key="auto_publish",
+            help=f"An interval every {AUTO_SECONDS} seconds",
+            on_change=set_auto,
             disabled=locked,
         )
-        st.toggle(
-            "Auto", key="auto_publish", value=_data.auto_state(tenant).running, on_change=set_auto, disabled=locked
-        )
-    _frame.acknowledge()
+    said = st.empty()
+    with said:
+        _frame.acknowledge()
+    if cycle_due := st.session_state.pop("cycle_due", ""):
+        publish(cycle_due)
+        st.rerun()
+    if "explain" in st.session_state:
+        st.rerun()  # a dialog belongs to the page, not to the part that redraws
 
 
+_frame.read_ahead(current_room)
+to_explain = st.session_state.pop("explain", None)
 with st.container(gap="xsmall"):
     cards()
     left, right = st.columns([2, 1], gap="xsmall")
@@ -209,5 +295,6 @@ with st.container(gap="xsmall"):
     with right.container(gap="xsmall"):
         with st.container(border=True, gap="xsmall"):
             triggers()
-        with st.container(border=True, gap="xsmall"):
+        with st.container(border=True, gap="xsmall", height=STORY_HEIGHT, key="story_panel"):
             story()
+_explain.show(tenant, to_explain)

@@ -6,8 +6,8 @@ import streamlit as st
 
 from gridlens_core import words
 from gridlens_core.embedded import KEY_FILE
-from gridlens_core.schema import KPI_VIEWS
-from pages import _data, _frame
+from gridlens_core.errors import GridLensError
+from pages import _data, _frame, _look, _realism
 
 KEY = '-H "Authorization: Bearer $GRIDLENS_API_KEY" -H "Content-Type: application/json"'
 CALLS = (
@@ -28,7 +28,7 @@ def source() -> None:
     pulse = _data.pulse(tenant)
     zone = demo.settings.timezone
     latest = "none yet" if pulse.latest_read_at is None else words.clock_time(pulse.latest_read_at, zone)
-    with st.grid(4, min_column_width=200, gap="xsmall"):
+    with st.grid(4, min_column_width=160, gap="xsmall"):
         st.metric(
             "Database",
             "local" if demo.settings.is_local else "existing",
@@ -49,26 +49,37 @@ def source() -> None:
         fleet = demo.fleet(tenant)
         st.metric("Fleet", words.plural(len(fleet), "meter"), words.plural(len(fleet.feeders), "feeder"), border=True,
                   delta_color="off", delta_arrow="off")  # fmt: skip
+
+
+@_frame.live
+def preflight() -> None:
+    """What the demo needs of the database and what was found; asked again after a while, or on a click."""
     with st.container(border=True):
-        st.markdown("**What was found**")
-        schema = demo.schema
-        for name in ("meter_reads_electric", "ami_events", *KPI_VIEWS):
-            there = {
-                "meter_reads_electric": schema.reads is not None,
-                "ami_events": schema.has_events,
-            }.get(name, name in schema.views)
-            st.markdown(f":green[:material/check:] `{name}`" if there else f":material/close: `{name}` is missing")
-        if schema.reads is not None:
-            st.caption(
-                "A read cannot stand twice: "
-                + ("a unique constraint keeps it." if schema.unique_key else "an anti-join under a lock keeps it.")
-            )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown("**Preflight** :gray[what the demo needs of this database]", width="stretch")
+            st.button("Check again", key="check_again", icon=":material/refresh:", on_click=_data.preflight.clear)
+        found = _data.preflight(tenant)
+        for one in found:
+            if one.state != "passed":
+                st.markdown(_look.finding(one))
+        passed = [one for one in found if one.state == "passed"]
+        with st.expander(f"{len(passed)} of {words.plural(len(found), 'check')} passed", key="passed"):
+            st.markdown("\n".join(f"- {_look.finding(one)}" for one in passed))
+
+
+def feeders_or_none() -> tuple[str, ...]:
+    try:
+        return _data.demo().fleet(tenant).feeders
+    except GridLensError:
+        return ()  # the preflight says why
 
 
 def key_whereabouts() -> str:
     settings = _data.demo().settings
     if settings.api_key is not None:
         return "The API key is the one in `GRIDLENS_API_KEY`."
+    if settings.is_local and not _frame.unlocked():
+        return "The API key is known to whoever started the server."
     if settings.is_local:
         return f"The API key is in the file `{KEY_FILE}` of the data directory (`{settings.data_dir}`), mode 0600."
     return "No API key is set: writes are off. Set `GRIDLENS_API_KEY` and start again to turn them on."
@@ -76,12 +87,15 @@ def key_whereabouts() -> str:
 
 st.subheader("Data source")
 source()
+preflight()
 with st.container(border=True):
     st.markdown("**HTTP API** :gray[same address; description at /api/openapi.json]")
     st.markdown(key_whereabouts())
-    feeders = _data.demo().fleet(tenant).feeders
-    feeder = DEMO_FEEDER if DEMO_FEEDER in feeders else feeders[-1]
+    feeders = feeders_or_none()
+    feeder = DEMO_FEEDER if DEMO_FEEDER in feeders or not feeders else feeders[-1]
     address = urlsplit(st.context.url or "http://localhost:8501")
     st.markdown(f"`BASE_URL` is this page's address: `{address.scheme}://{address.netloc}`")
     for call in CALLS:
-        st.code(call.format(tenant=tenant, feeder=feeder), language="bash", wrap_lines=True)
+        st.code(call.format(tenant=tenant, feeder=feeder), language=None, wrap_lines=True)
+
+_realism.how_real(tenant)

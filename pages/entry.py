@@ -21,4 +21,5 @@ page = st.navigation(
 )
 if _frame.started():
     _frame.header()
-    page.run()
+    with _frame.calm():
+        page.run()

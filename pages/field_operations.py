@@ -20,13 +20,16 @@ tenant = _frame.tenant()
 def field_operations() -> None:
     rows = _data.kpi_rows(tenant, _data.pulse(tenant), FIELDOPS)
     if not rows:
-        st.info("The field-operations view has no rows for this tenant yet.", icon=":material/hourglass_empty:")
+        _frame.absent(FIELDOPS, "The field-operations view has no rows for this tenant yet.")
         return
     today = rows[0]
     with st.grid(4, min_column_width=170, gap="xsmall"):
-        st.metric("Open tasks", words.count(today.get("open_tasks")), border=True)
-        for column, (word, _) in KINDS.items():
-            st.metric(word.capitalize(), words.count(today.get(column)), border=True)
+        for column, word in {
+            "open_tasks": "Open field",
+            **{name: kind[0].capitalize() for name, kind in KINDS.items()},
+        }.items():
+            open_now = today.get(column)
+            st.metric(f"{word} tasks", words.count(open_now), border=True, help=_data.why_absent(column, open_now))
     with st.container(border=True):
         st.markdown("**Open tasks by day** :gray[at each day's end; today is pale]")
         series = [
@@ -34,12 +37,10 @@ def field_operations() -> None:
             for column, (word, colour) in KINDS.items()
             if column in today
         ]
-        st.plotly_chart(
-            _charts.days(series, "tasks", 320), key="task_days", config=_charts.CONFIG, alt="Open tasks by day and kind"
-        )
+        _charts.show(_charts.days(series, "tasks", 320), "task_days", "Open tasks by day and kind")
     st.caption(
         "One task is one dispatch: a crew is sent to a feeder for a kind of work. "
-        "A truck roll costs $250 to $1,000 (S&C, TSIA)."
+        "A truck roll costs \\$250 to \\$1,000 (S&C, TSIA)."
     )
 
 

@@ -15,30 +15,35 @@ def losses() -> None:
     overview = _data.kpi_rows(tenant, pulse, OVERVIEW)
     feeders = _data.kpi_rows(tenant, pulse, FEEDER_LOSS)
     if not overview:
-        st.info("The overview view has no rows for this tenant yet.", icon=":material/hourglass_empty:")
-        return
-    today = overview[0]
+        _frame.absent(OVERVIEW, "The overview view has no rows for this tenant yet.")
+        if not feeders:
+            return
+    if FEEDER_LOSS not in _data.demo().schema.views:
+        _frame.absent(FEEDER_LOSS, "")
+    today = overview[0] if overview else {"day": feeders[0]["day"]}
     of_today = [row for row in feeders if row["day"] == today["day"]]
     with st.grid(4, min_column_width=170, gap="xsmall"):
-        st.metric("Loss today", words.percent(today.get("loss_pct")), border=True)
-        st.metric("Lost energy today", words.energy(today.get("loss_kwh")), border=True)
-        st.metric("Supplied today", words.energy(today.get("supplied_kwh")), border=True)
-        st.metric("Metered today", words.energy(today.get("metered_kwh")), border=True)
+        for label, kpi, said in (
+            ("Loss", "loss_pct", words.percent),
+            ("Lost energy", "loss_kwh", words.energy),
+            ("Supplied", "supplied_kwh", words.energy),
+            ("Metered", "metered_kwh", words.energy),
+        ):
+            figure = today.get(kpi)
+            st.metric(f"{label} today", said(figure), border=True, help=_data.why_absent(kpi, figure))
     left, right = st.columns(2, gap="xsmall")
     with left.container(border=True):
         st.markdown("**Loss by day** :gray[% of supplied energy; today so far is pale]")
         loss = _charts.DaySeries(
             "loss", [row["day"] for row in overview], [row.get("loss_pct") for row in overview], _look.SUPPLIED
         )
-        st.plotly_chart(
-            _charts.days([loss], "%", 330), key="loss_days", config=_charts.CONFIG, alt="Loss by day in percent"
+        _charts.show(
+            _charts.days([loss], "%", 330, reference=_charts.US_LOSS_PCT), "loss_days", "Loss by day in percent"
         )
     with right.container(border=True):
-        st.markdown("**Loss by feeder today** :gray[US utilities: 4 % is usual, over 6 % suspicious]")
         by_feeder = {row["feeder_id"]: float(row["loss_pct"]) for row in of_today if row.get("loss_pct") is not None}
-        st.plotly_chart(
-            _charts.feeders(by_feeder, 330), key="loss_feeders", config=_charts.CONFIG, alt="Loss by feeder today"
-        )
+        st.markdown(f"**Loss by feeder today** :gray[{_charts.feeders_title(by_feeder)}]")
+        _charts.show(_charts.feeders(by_feeder, 330), "loss_feeders", "Loss by feeder today")
     with st.container(border=True):
         st.markdown("**Feeders today** :gray[from the feeder-loss view, largest loss first]")
         st.dataframe(

@@ -1,0 +1,331 @@
+"""Charts of what is going on, in ECharts, which moves on in place. (Streamlit builds a Plotly chart anew whenever its
+figure changes, and the screen would blink with every interval.)"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from math import ceil, floor, log10
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from gridlens_core import words
+from gridlens_core.control_room import CHART_HOURS, Card, ControlRoom, IntervalEnergy, MeterState
+from gridlens_core.events import Event
+from pages import _look
+
+ROOM_AHEAD = timedelta(hours=1)  # shown to the right of the grid clock, where events reach into
+MOST_FEEDERS, MOST_MARKS, MOST_TAGS = 12, 60, 3
+FONT_PX = 12
+TAG_PX = 18  # height of an event's name in the chart
+STATES = tuple(_look.METER_LOOK)  # from what is normal to what stands out most
+
+Spec = dict[str, Any]
+
+
+def show(spec: Spec, key: str, alt: str, height: int) -> None:
+    """Draws a chart with letters that can be read in the theme of the moment."""
+    defaults = {
+        "textStyle": {"color": _look.ink(), "fontSize": FONT_PX},
+        "animationDuration": 0,
+        "animationDurationUpdate": 300,
+    }
+    st.echarts_chart(defaults | spec, key=key, alt=alt, height=height, renderer="svg")
+
+
+def spark(card: Card) -> Spec:
+    """A card's last intervals, the latest at the right edge."""
+    low, high = card.spark_range
+    edge = (high - low) * 0.08
+    colour = _look.EVENT_COLOUR.get(card.cause or "", _look.quiet())
+    last = len(card.spark) - 1
+    return {
+        "grid": {"left": 0, "right": 4, "top": 2, "bottom": 2},
+        "xAxis": {"type": "value", "show": False, "min": 0, "max": last},
+        "yAxis": {"type": "value", "show": False, "min": low - edge, "max": high + edge},
+        "series": [
+            {
+                "type": "line",
+                "data": [[place, value] for place, value in enumerate(card.spark)],
+                "showSymbol": False,
+                "connectNulls": True,
+                "silent": True,
+                "lineStyle": {"color": colour, "width": 2},
+            },
+            {
+                "type": "scatter",
+                "data": [[last, card.spark[-1]]],
+                "symbolSize": 6,
+                "silent": True,
+                "itemStyle": {"color": colour},
+            },
+        ],
+    }
+
+
+def energy(room: ControlRoom, without: bool = True, hours: float = CHART_HOURS) -> Spec:
+    """Supplied and metered energy by interval; the shaded gap is the loss, the bands are events."""
+    zone, data = ZoneInfo(room.timezone), room.energy
+    times = [_on_the_wall(moment, zone) for moment in data.read_at]
+    now = _on_the_wall(room.grid_now, zone)
+    series = [_line("metered", times, data.metered_kwh, _look.METERED)]
+    if data.supplied_kwh is not None and data.unread_kwh is not None:
+        unread, loss = data.unread_kwh, _loss_kwh(data)
+        series += [
+            _area("", times, data.metered_kwh, "transparent"),
+            _area("unread, no loss", times, unread, _look.OUTAGE),
+            _area("loss", times, loss, _look.SUPPLIED),
+            _line("supplied", times, data.supplied_kwh, _look.SUPPLIED),
+        ]
+    if (
+        without
+        and data.honest_kwh is not None
+        and any(running.event.starts_at < room.grid_now for running in room.running)
+    ):
+        series.append(_line("without events", times, data.honest_kwh, _look.quiet(), kind="dotted"))
+    shaded = [event for event in room.shaded if room.feeder_id is None or event.feeder_id in (None, room.feeder_id)]
+    tagged = [event for event in shaded if event.ends_at > room.grid_now][-MOST_TAGS:] or shaded[-1:]
+    rows = {event.id: row for row, event in enumerate(tagged)}
+    series[0]["markArea"] = {
+        "silent": True,
+        "data": [_band(event, zone, rows.get(event.id), room.grid_now) for event in shaded],
+    }
+    series[0]["markLine"] = {
+        "silent": True,
+        "symbol": "none",
+        "label": {"show": False},
+        "lineStyle": {"color": _look.quiet(), "type": "dotted"},
+        "data": [{"xAxis": now}],
+    }
+    ink = _look.ink()
+    return {
+        "useUTC": True,  # times are those of the utility's clocks, wherever the browser is
+        "grid": {"left": 18, "right": 8, "top": 28, "bottom": 2},
+        "legend": {
+            "data": [one["name"] for one in series if one["name"] and _stands_out(one, data)],
+            "left": 44,
+            "top": 0,
+            "icon": "roundRect",
+            "itemWidth": 16,
+            "itemHeight": 6,
+            "itemGap": 8,
+            "textStyle": {"color": ink, "fontSize": FONT_PX},
+            "type": "scroll",
+        },
+        "tooltip": {"trigger": "axis", "valueFormatter": "%.1f kWh"},
+        "xAxis": {
+            "type": "time",
+            "min": _on_the_wall(room.grid_now - timedelta(hours=hours), zone),
+            "max": _on_the_wall(room.grid_now + ROOM_AHEAD, zone),
+            "axisLabel": {"color": ink, "fontSize": FONT_PX, "formatter": "{HH}:{mm}"},
+            "splitLine": {"show": False},
+        },
+        "yAxis": {
+            "type": "value",
+            "min": 0,
+            "max": _top(data),
+            "splitNumber": 3,
+            "axisLabel": {"color": ink, "fontSize": FONT_PX},
+            "name": "kWh per interval",
+            "nameLocation": "middle",
+            "nameGap": 36,
+            "nameTextStyle": {"color": ink, "fontSize": FONT_PX},
+        },
+        "series": series,
+    }
+
+
+def _on_the_wall(moment: datetime, zone: ZoneInfo) -> int:
+    """The time on the utility's clocks, as the milliseconds that show it where UTC is drawn."""
+    local = moment.astimezone(zone)
+    offset = local.utcoffset() or timedelta()
+    return round((local.timestamp() + offset.total_seconds()) * 1000)
+
+
+def _line(name: str, times: Sequence[int], kwh: Sequence[float], colour: str, kind: str = "solid") -> Spec:
+    return {
+        "name": name,
+        "type": "line",
+        "step": "start",  # a read belongs to the interval before it
+        "showSymbol": False,
+        "data": [[time, round(value, 3)] for time, value in zip(times, kwh, strict=True)],
+        "lineStyle": {"width": 2.5 if kind == "solid" else 1.5, "type": kind, "color": colour},
+        "itemStyle": {"color": colour},
+        "z": 4,
+    }
+
+
+def _area(name: str, times: Sequence[int], kwh: Sequence[float], colour: str) -> Spec:
+    """A layer between the metered energy and the supplied."""
+    return _line(name, times, kwh, colour) | {
+        "lineStyle": {"width": 0},
+        "itemStyle": {"color": colour, "opacity": 0.5},
+        "areaStyle": {"color": colour, "opacity": 0.25 if colour == _look.SUPPLIED else 0.6},
+        "stack": "supplied",
+        "stackStrategy": "all",
+        "tooltip": {"show": bool(name)},
+        "z": 3,
+    }
+
+
+def _loss_kwh(data: IntervalEnergy) -> list[float]:
+    rows = zip(data.supplied_kwh or (), data.metered_kwh, data.unread_kwh or (), strict=True)
+    return [supplied - metered - unread for supplied, metered, unread in rows]
+
+
+def _stands_out(series: Spec, data: IntervalEnergy) -> bool:
+    """Whether a series needs a name in the legend; the energy of a single silent meter cannot be seen."""
+    if series["name"] != "unread, no loss":
+        return True
+    pairs = zip(data.unread_kwh or (), data.supplied_kwh or (), strict=True)
+    return any(unread > 0.05 * supplied for unread, supplied in pairs)
+
+
+def _top(data: IntervalEnergy) -> float:
+    """A round upper end with room for names, so that the axis does not move with every interval."""
+    most = max([*(data.supplied_kwh or ()), *data.metered_kwh, 0.1]) * 1.25
+    step: float = 10 ** floor(log10(most)) / 2
+    return ceil(most / step) * step
+
+
+def _band(event: Event, zone: ZoneInfo, row: int | None, grid_now: datetime) -> list[Spec]:
+    """An event's window; its name stands in a row of its own, so that names never cover each other."""
+    colour = _look.EVENT_COLOUR.get(event.event_type, _look.quiet())
+    end = min(event.ends_at, grid_now + ROOM_AHEAD)
+    tag = {
+        "show": row is not None,
+        "position": ["100%", TAG_PX * (row or 0)],
+        "align": "right",
+        "color": _look.ON_COLOUR,
+        "backgroundColor": colour,
+        "fontSize": FONT_PX,
+        "padding": [2, 4],
+    }
+    return [
+        {
+            "name": _look.called(event),
+            "xAxis": _on_the_wall(event.starts_at, zone),
+            "itemStyle": {"color": colour, "opacity": 0.16},
+            "label": tag,
+        },
+        {"xAxis": _on_the_wall(end, zone)},
+    ]
+
+
+def grid(room: ControlRoom) -> Spec:
+    """Substation, feeders and meters, coloured and shaped by state."""
+    feeders = shown_feeders(room)
+    marks = _marks(room, feeders)
+    affected = {running.event.feeder_id for running in room.running}
+    bold = {feeder: feeder in affected or None in affected for feeder in feeders}
+    losses = [f"loss {words.percent(room.feeder_loss_pct.get(feeder), 1)}" for feeder in feeders]
+    series = [_scatter(state, marks, feeders) for state in STATES]
+    ink, quiet = _look.ink(), _look.quiet()
+    return {
+        "grid": {"left": 4, "right": 4, "top": 32, "bottom": 6, "containLabel": True},
+        "legend": {
+            "data": [one["name"] for one in series if one["data"]],
+            "right": 0,
+            "top": 0,
+            "itemWidth": 12,
+            "itemGap": 8,
+            "textStyle": {"color": ink, "fontSize": FONT_PX},
+        },
+        "tooltip": {"trigger": "item", "formatter": "{b}"},
+        "xAxis": {
+            "type": "value",
+            "show": False,
+            "min": -0.75,
+            "max": max((len(of_feeder) for of_feeder in marks.values()), default=1),
+        },
+        "yAxis": [
+            _feeder_axis([_named(_look.short(feeder), bold[feeder]) for feeder in feeders], ink)
+            | {"axisLine": {"show": True, "onZero": False, "lineStyle": {"width": 5, "color": quiet}}},
+            _feeder_axis([_named(loss, bold[feeder]) for feeder, loss in zip(feeders, losses, strict=True)], ink)
+            | {"position": "right", "splitLine": {"show": False}, "axisLine": {"show": False}},
+        ],
+        "series": series,
+    }
+
+
+def grid_title(room: ControlRoom) -> str:
+    """What the grid shows, where it cannot show everything."""
+    shown, per_mark = shown_feeders(room), meters_per_mark(room)
+    which = "feeders" if len(shown) == len(room.feeders) else f"{len(shown)} of {len(room.feeders)} feeders"
+    what = "meters" if per_mark == 1 else f"marks of up to {per_mark} meters"
+    return f"substation, {which} and their loss today, {what} by their latest interval"
+
+
+def shown_feeders(room: ControlRoom) -> list[str]:
+    """All feeders, or where there are too many those with the most meters out of the ordinary."""
+    if len(room.feeders) <= MOST_FEEDERS:
+        return list(room.feeders)
+    odd: dict[str, int] = dict.fromkeys(room.feeders, 0)
+    for meter in room.meters:
+        odd[meter.feeder_id] += meter.state != "normal"
+    chosen = set(sorted(room.feeders, key=lambda feeder: (-odd[feeder], room.feeders.index(feeder)))[:MOST_FEEDERS])
+    return [feeder for feeder in room.feeders if feeder in chosen]
+
+
+def meters_per_mark(room: ControlRoom) -> int:
+    """How many meters one mark of the grid stands for: one, unless a feeder has more than fit on its line."""
+    return ceil(max((len(meters) for meters in _by_feeder(room).values()), default=1) / MOST_MARKS)
+
+
+def _by_feeder(room: ControlRoom) -> dict[str, list[MeterState]]:
+    by_feeder: dict[str, list[MeterState]] = {feeder: [] for feeder in room.feeders}
+    for meter in room.meters:
+        by_feeder[meter.feeder_id].append(meter)
+    return by_feeder
+
+
+def _marks(room: ControlRoom, feeders: Sequence[str]) -> dict[str, list[list[MeterState]]]:
+    """The meters of each feeder in groups of as many as one mark stands for."""
+    per_mark, by_feeder = meters_per_mark(room), _by_feeder(room)
+    return {
+        feeder: [by_feeder[feeder][first : first + per_mark] for first in range(0, len(by_feeder[feeder]), per_mark)]
+        for feeder in feeders
+    }
+
+
+def _scatter(state: str, marks: Mapping[str, Sequence[Sequence[MeterState]]], feeders: Sequence[str]) -> Spec:
+    look = _look.METER_LOOK[state]
+    return {
+        "name": look.word,
+        "type": "scatter",
+        "symbol": look.symbol,
+        "symbolSize": look.size,
+        "itemStyle": {"color": look.colour, "opacity": look.opacity},
+        "data": [
+            {"name": _note(some), "value": [place, feeders.index(feeder)]}
+            for feeder, of_feeder in marks.items()
+            for place, some in enumerate(of_feeder)
+            if _worst(some).state == state
+        ],
+    }
+
+
+def _worst(meters: Sequence[MeterState]) -> MeterState:
+    return max(meters, key=lambda meter: STATES.index(meter.state))
+
+
+def _note(meters: Sequence[MeterState]) -> str:
+    worst = _worst(meters)
+    others = "" if len(meters) == 1 else f"; the worst of {len(meters)} meters"
+    return f"{worst.meter_id}: {worst.note}{others}"
+
+
+def _feeder_axis(names: Sequence[Spec], ink: str) -> Spec:
+    return {
+        "type": "category",
+        "inverse": True,
+        "boundaryGap": False,
+        "data": list(names),
+        "axisTick": {"show": False},
+        "axisLabel": {"color": ink, "fontSize": FONT_PX, "interval": 0},
+        "splitLine": {"show": True, "interval": 0, "lineStyle": {"color": _look.quiet(), "opacity": 0.6}},
+    }
+
+
+def _named(text: str, bold: bool) -> Spec:
+    return {"value": text, "textStyle": {"fontWeight": "bold" if bold else "normal"}}
