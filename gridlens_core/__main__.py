@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from threading import Event
 from typing import Any, NoReturn
 
@@ -18,9 +19,10 @@ from gridlens_core.auto import AutoPublishers
 from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES
 from gridlens_core.database import connect
 from gridlens_core.demo import Demo, Published
-from gridlens_core.errors import GridLensError
+from gridlens_core.errors import DatabaseNotReadyError, GridLensError
 from gridlens_core.events import EVENT_TYPES
 from gridlens_core.patterns import PATTERNS
+from gridlens_core.preflight import preflight, summary
 from gridlens_core.queries import EVENTS_MIGRATION
 from gridlens_core.settings import load_settings
 
@@ -57,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="python -m gridlens_core", description="GridLens AMI pilot")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    commands.add_parser("check", help="can this database carry the demo?").set_defaults(run=check)
+    check_options = commands.add_parser("check", help="can this database carry the demo?")
+    check_options.add_argument("--json", action="store_true", help="as JSON, for programs")
+    check_options.set_defaults(run=check)
     commands.add_parser("migrate", help="apply sql/phase3_ami_events.sql, nothing else").set_defaults(run=migrate)
 
     publish_options = commands.add_parser("publish", help="publish the next intervals")
@@ -87,12 +91,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def check(demo: Demo, options: argparse.Namespace) -> None:
-    """Starts as the demo would and says what was found."""
-    demo.start()
-    schema = demo.schema
-    schema.require_reads()
-    schema.require_events()
-    _show({"ok": True, "database": demo.database.address, "views": sorted(schema.views)})
+    """Says of each thing the demo needs whether it is there; fails where one is blocked."""
+    findings = preflight(demo, options.tenant or demo.settings.tenants[0])
+    if options.json:
+        _show({**summary(findings), "findings": [asdict(one) for one in findings]})
+    else:
+        widest = max(len(one.what) for one in findings)
+        for one in findings:
+            remedy = f"  Remedy: {one.remedy}" if one.remedy else ""
+            print(f"{one.state:<8}  {one.what:<{widest}}  {one.found}{remedy}")
+    blocked = [one for one in findings if one.state == "blocked"]
+    if blocked:
+        more = f" (and {len(blocked) - 1} more)" if len(blocked) > 1 else ""
+        raise DatabaseNotReadyError(f"{blocked[0].what} is blocked: {blocked[0].found}{more}")
 
 
 def migrate(demo: Demo, options: argparse.Namespace) -> None:

@@ -1,30 +1,25 @@
-"""The HTTP API (DESIGN.md 7): what may be asked for, who may ask, and one shape for every error."""
+"""The HTTP API (DESIGN.md 7): what may be asked for, and who may ask."""
 
 from __future__ import annotations
 
 import hmac
 import math
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gridlens_core.answers import (
     AutoAnswer,
     AutoFacts,
     DatabaseFacts,
-    ErrorAnswer,
-    ErrorFacts,
     EventAnswer,
     EventFacts,
     EventsAnswer,
@@ -35,19 +30,18 @@ from gridlens_core.answers import (
     RehearseAnswer,
     ResetAnswer,
     StatusAnswer,
-    plain,
 )
+from gridlens_core.api_errors import ACCEPTED, answer_errors, error_answers
 from gridlens_core.auto import MAX_SECONDS, MIN_SECONDS
 from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, INTERVAL_MINUTES, check_interval
 from gridlens_core.demo import MAX_CYCLES, Demo
-from gridlens_core.errors import BadInputError, GridLensError, KeyMissingError, KeyWrongError, WritesOffError
+from gridlens_core.errors import KeyMissingError, KeyWrongError, WritesOffError
 from gridlens_core.events import EVENT_TYPES, MAX_DURATION_MINUTES, EventType
 from gridlens_core.patterns import PATTERNS, Pattern
 from gridlens_core.publisher import DEFAULT_BATCH_ROWS
 from gridlens_core.rehearsal import MOST_CYCLES
 
 MAX_BATCH_ROWS = 1_000_000  # a larger batch is sent as one of these
-MAX_ECHO = 200  # characters of a name that came from outside
 BEARER = HTTPBearer(auto_error=False, description="GRIDLENS_API_KEY")
 
 
@@ -70,7 +64,7 @@ def _moment(value: object) -> object:
 
 
 # A description says what is accepted: it stands in the OpenAPI document, and in the answer to bad input.
-TenantId = Annotated[str, Field(min_length=1, max_length=200, description="a tenant named in GRIDLENS_TENANTS")]
+TenantId = Annotated[str, Field(min_length=1, max_length=200, description=ACCEPTED["tenantId"])]
 Name = Annotated[str | None, Field(max_length=200)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 IntervalMinutes = Annotated[
@@ -126,18 +120,7 @@ class AutoStartBody(TenantBody):
 
 
 TenantQuery = Annotated[str, Query(alias="tenantId", min_length=1, max_length=200)]
-EventId = Annotated[UUID, Path(alias="id", description="an event's UUID")]
-
-ACCEPTED = {
-    "body": "a JSON object, sent as application/json",
-    "id": "an event's UUID",
-    "active": "true or false",
-    **{
-        str(field.alias): str(field.description)
-        for body in (PublishBody, RehearseBody, AutoStartBody)
-        for field in body.model_fields.values()
-    },
-}
+EventId = Annotated[UUID, Path(alias="id", description=ACCEPTED["id"])]
 
 
 def build_api(demo: Demo) -> FastAPI:
@@ -152,13 +135,13 @@ def build_api(demo: Demo) -> FastAPI:
         redirect_slashes=False,
     )
     api.add_middleware(HeadAsGet)
-    _answer_errors(api)
-    reads = APIRouter(responses=_errors(403, 422, 503))
+    answer_errors(api)
+    reads = APIRouter(responses=error_answers(403, 422, 503))
     writes = APIRouter(
-        route_class=_behind_key(demo), dependencies=[Depends(BEARER)], responses=_errors(401, 403, 404, 422, 503)
+        route_class=_behind_key(demo), dependencies=[Depends(BEARER)], responses=error_answers(401, 403, 404, 422, 503)
     )
 
-    @api.get("/health", responses=_errors(503))
+    @api.get("/health", responses=error_answers(503))
     def health() -> HealthAnswer:
         """200 when the database answers, else 503 with the reason."""
         with demo.transaction(read_only=True) as connection:
@@ -231,7 +214,7 @@ def build_api(demo: Demo) -> FastAPI:
             database=DatabaseFacts(kind=_kind(demo), healthy=True),
         )
 
-    @writes.post("/ami/auto/start", responses=_errors(409))
+    @writes.post("/ami/auto/start", responses=error_answers(409))
     def auto_start(body: AutoStartBody) -> AutoAnswer:
         """Publishes on a timer until stopped; a timer that runs gets the new times."""
         demo.fleet(body.tenant_id)
@@ -306,56 +289,3 @@ class HeadAsGet:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app({**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope, receive, send)
-
-
-def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": ErrorAnswer} for status in statuses}
-
-
-def _error(
-    status: int, code: str, message: str, details: Mapping[str, Any], headers: Mapping[str, str] | None = None
-) -> JSONResponse:
-    error = ErrorFacts(code=code, message=plain(message), details=plain(details))
-    return JSONResponse(ErrorAnswer(error=error).model_dump(mode="json"), status, headers)
-
-
-def _bad_input(*fields: Mapping[str, str]) -> JSONResponse:
-    """422, with what is accepted for each field that is wrong."""
-    message = "; ".join("{field}: {problem}; accepted: {accepted}".format(**field) for field in fields)
-    return _error(422, "bad_input", message, {"fields": fields})
-
-
-def _answer_errors(api: FastAPI) -> None:
-    @api.exception_handler(GridLensError)
-    def on_gridlens_error(_: Request, error: GridLensError) -> JSONResponse:
-        headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
-        details = {to_camel(key): value for key, value in error.details.items()}
-        if isinstance(error, BadInputError):
-            details = {"fields": [{"problem": "not accepted", **details}]}
-        return _error(error.status, error.code, error.message, details, headers)
-
-    @api.exception_handler(RequestValidationError)
-    def on_bad_request(_: Request, error: RequestValidationError) -> JSONResponse:
-        return _bad_input(*(_field(problem) for problem in error.errors()))
-
-    @api.exception_handler(HTTPException)
-    def on_http_error(_: Request, error: HTTPException) -> JSONResponse:
-        if error.status_code == 400:  # a body that cannot be read at all
-            return _bad_input({"field": "body", "problem": "cannot be read", "accepted": ACCEPTED["body"]})
-        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http")
-        return _error(error.status_code, code, f"{error.detail}; openapi.json has what there is.", {}, error.headers)
-
-    @api.exception_handler(Exception)
-    def on_unforeseen(_: Request, error: Exception) -> JSONResponse:
-        return _error(500, "internal", "GridLens failed; the server's log has the cause.", {})
-
-
-def _field(problem: Mapping[str, Any]) -> dict[str, str]:
-    """A validation error in the API's words."""
-    where = problem["loc"][1:]
-    known = bool(where) and isinstance(where[0], str)
-    field = str(where[0])[:MAX_ECHO] if known else "body"
-    if problem["type"] == "extra_forbidden":
-        return {"field": field, "problem": "unknown", "accepted": "only the fields openapi.json lists for this call"}
-    text = "missing" if problem["type"] == "missing" else problem["msg"][:1].lower() + problem["msg"][1:]
-    return {"field": field, "problem": text, "accepted": ACCEPTED[field]}

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event, Lock, Thread
+from time import monotonic
 
 import sqlalchemy as sa
 
 from gridlens_core.clock import check_interval
-from gridlens_core.database import Database, plain_errors
+from gridlens_core.database import Database, is_pooled, plain_errors
 from gridlens_core.errors import AutoPublishElsewhereError, BadInputError, GridLensError
 from gridlens_core.queries import query
 
-MIN_SECONDS, MAX_SECONDS = 1, 3600
+MIN_SECONDS, MAX_SECONDS = 0.5, 3600
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +60,9 @@ class AutoPublisher:
         self._drop_lock()
 
     def _run(self) -> None:
-        while not self._stopped.wait(self.every_seconds):
+        due = monotonic() + self.every_seconds
+        while not self._stopped.wait(max(0.0, due - monotonic())):
+            due = monotonic() + self.every_seconds
             try:
                 self._keep_lock()
                 self._publish(self.interval_minutes)
@@ -71,8 +75,12 @@ class AutoPublisher:
 
     def _take_lock(self) -> None:
         with plain_errors():
-            session = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            taken = session.execute(query("reads.sql", "try_lock_auto"), {"tenant_id": self._tenant_id}).scalar_one()
+            session = self._database.engine.connect()
+            if not is_pooled(session):
+                session.rollback()
+                session = session.execution_options(isolation_level="AUTOCOMMIT")
+            lock = "try_lock_auto_pooled" if session.in_transaction() else "try_lock_auto"
+            taken = session.execute(query("reads.sql", lock), {"tenant_id": self._tenant_id}).scalar_one()
         if not taken:
             session.close()
             raise AutoPublishElsewhereError(tenant_id=self._tenant_id)
@@ -91,7 +99,10 @@ class AutoPublisher:
 
     def _drop_lock(self) -> None:
         if self._lock_session is not None:
-            # Ending the session, not merely returning it to the pool, gives the lock up.
+            with suppress(sa.exc.SQLAlchemyError):  # a session that is gone holds no lock
+                # At once: of a session that merely ends, the server may hold the lock for a moment more.
+                self._lock_session.exec_driver_sql("SELECT pg_advisory_unlock_all()")
+                self._lock_session.rollback()
             self._lock_session.invalidate()
             self._lock_session.close()
             self._lock_session = None

