@@ -101,7 +101,7 @@ class AutoPublisher:
         if self._lock_session is not None:
             with suppress(sa.exc.SQLAlchemyError):  # a session that is gone holds no lock
                 # At once: of a session that merely ends, the server may hold the lock for a moment more.
-                self._lock_session.exec_driver_sql("SELECT pg_advisory_unlock_all()")
+                self._lock_session.execute(query("reads.sql", "unlock_auto"), {"tenant_id": self._tenant_id})
                 self._lock_session.rollback()
             self._lock_session.invalidate()
             self._lock_session.close()

@@ -8,6 +8,7 @@ from datetime import date, datetime
 
 import sqlalchemy as sa
 
+from gridlens_core.clock import as_utc
 from gridlens_core.emulator import Reads
 from gridlens_core.fleet import Fleet
 from gridlens_core.queries import EVENTS_MIGRATION, blocks, query
@@ -68,6 +69,12 @@ def record_supply(connection: sa.Connection, reads: Reads) -> None:
             "meters_due": [int(due) for due in fleet.meters_by_feeder for _ in times],
         },
     )
+
+
+def latest_supply_at(connection: sa.Connection, tenant_id: str) -> datetime | None:
+    """The end of the newest interval the substation's meters reported."""
+    found = connection.execute(query(FILE, "latest_supply"), {"tenant_id": tenant_id}).scalar_one()
+    return None if found is None else as_utc(found)
 
 
 def learn_expectations(connection: sa.Connection, tenant_id: str, day: date) -> None:

@@ -62,6 +62,7 @@ from gridlens_core.fleet import Fleet
 from gridlens_core.kpis import Kpis, by_role, closed_days, day_rows, newest_day, read_kpis
 from gridlens_core.latest import Latest
 from gridlens_core.movement import measured_cycle
+from gridlens_core.published import read_times
 from gridlens_core.publisher import (
     DEFAULT_BATCH_ROWS,
     Cycle,
@@ -86,6 +87,7 @@ QUICK_VIEWS_S = 1.0  # views that take longer are read in the background, and cy
 MEASURE_TIMEOUT_S = 4.0  # for one statement of a measured cycle
 VIEW_PATIENCE_S = 0.8  # a page waits this long for newer KPIs before it shows the last ones
 KPIS_HOLD = timedelta(hours=1)  # the longest interval: KPIs seen earlier are not those of a grid time
+LOOK_BACK = timedelta(days=1)  # of published intervals that pages offer to go back to
 EVENTS_AHEAD = timedelta(days=7)  # a look at now shows those to come, a look back does not know of them
 RETRY_SECONDS = 5  # between attempts to start on a database that is away
 
@@ -419,6 +421,12 @@ class Demo:
                 is_local=self.database.is_local,
             )
             return look(connection, at, feeder_id, follow=follow)
+
+    def published(self, tenant_id: str) -> list[datetime]:
+        """The ends of the intervals published in the last day of grid time, oldest first."""
+        fleet, now = self.fleet(tenant_id), self.pulse(tenant_id).grid_now
+        with self.transaction(read_only=True) as connection:
+            return read_times(connection, self.schema, fleet, now - LOOK_BACK, now)
 
     def receipts(self, tenant_id: str, most: int = 20) -> list[Receipt]:
         """What each of the latest events did, newest first."""

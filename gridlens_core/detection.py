@@ -5,14 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 
+from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES
 from gridlens_core.emulator import event_meters
 from gridlens_core.events import Event
 from gridlens_core.fleet import Fleet
 from gridlens_core.trace import Observation
+
+# A view names meters by its last intervals: a name stays for a while after the event that earned it.
+LINGERING = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,12 @@ class Score:
 def score_event(event: Event, events: Sequence[Event], fleet: Fleet, seen: Sequence[Observation]) -> Score | None:
     """The score of one event; None for an event that nobody is to be named for.
 
-    events : all that may have run beside it, whose meters are not wrongly named
+    events : all that may have run beside it or just before it, whose meters are not wrongly named
     """
     if event.event_type not in ("theft", "voltage-sag"):
         return None
     touched = _meters(event, fleet)
-    during = [one for one in seen if event.starts_at < one.grid_now and event.overlaps(*_interval(one, seen))]
+    during = [one for one in seen if event.overlaps(*_interval(one, seen))]
     excused = set().union(
         *(_meters(other, fleet) for other in events if other.event_type == event.event_type and _together(event, other))
     )
@@ -72,7 +76,8 @@ def score_event(event: Event, events: Sequence[Event], fleet: Fleet, seen: Seque
 
 
 def session_score(scores: Sequence[Score]) -> Score | None:
-    """All events together; None where there is nothing to score."""
+    """All events together, a meter counted once for each event it was touched by; None where there is nothing
+    to score."""
     if not scores:
         return None
     to_detection = [score.cycles_to_detection for score in scores if score.cycles_to_detection is not None]
@@ -102,10 +107,12 @@ def _meters(event: Event, fleet: Fleet) -> set[str]:
 
 
 def _together(one: Event, other: Event) -> bool:
-    return one.starts_at < other.ends_at and other.starts_at < one.ends_at
+    return one.starts_at < other.ends_at + LINGERING and other.starts_at < one.ends_at
 
 
 def _interval(one: Observation, seen: Sequence[Observation]) -> tuple[datetime, datetime]:
-    """From the observation before to this one."""
+    """What was published between the look before and this one."""
+    if one.began_at is not None:
+        return one.began_at, one.grid_now
     before = [other.grid_now for other in seen if other.grid_now < one.grid_now]
-    return (max(before) if before else one.grid_now), one.grid_now
+    return max(before, default=one.grid_now - timedelta(minutes=DEFAULT_INTERVAL_MINUTES)), one.grid_now

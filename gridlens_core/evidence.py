@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
+from statistics import mode
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
 from gridlens_core import words
-from gridlens_core.clock import as_utc, local_day
-from gridlens_core.emulator import Span
+from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, INTERVAL_MINUTES, as_utc, local_day
+from gridlens_core.detection import is_voltage_issue
 from gridlens_core.fleet import Fleet
+from gridlens_core.load_model import SLOT_MINUTES
 from gridlens_core.profiles import QUARTERS_PER_DAY, local_quarters
 from gridlens_core.queries import query
 from gridlens_core.schema import Schema
@@ -71,7 +74,7 @@ def meter_evidence(
         recorded,
         expected,
         meter_id in named,
-        _sentence(meter_id, feeder_id, rows, grid_now, fleet, named, told),
+        _sentence(meter_id, feeder_id, rows, grid_now, fleet, named, told, is_local=is_local),
     )
 
 
@@ -105,16 +108,27 @@ def _existing_rows(
     usual = np.full(QUARTERS_PER_DAY, fleet.mean_wh_per_slot[number])
     if fleet.habits is not None:
         usual = fleet.habits.mean_wh[number]
+    minutes = _interval_minutes([moment for moment, _ in rows])
     return [
-        {"read_at": moment, "recorded_kwh": kwh, "expected_kwh": float(usual[_quarter(moment, fleet)]) / 1000}
-        for moment, kwh in rows
+        {"read_at": moment, "recorded_kwh": kwh, "expected_kwh": _usual_kwh(usual, moment, interval, fleet)}
+        for (moment, kwh), interval in zip(rows, minutes, strict=True)
     ]
 
 
-def _quarter(read_at: datetime, fleet: Fleet) -> int:
-    """The quarter hour of the local day that ends with the read."""
-    slot = int(Span.ending(read_at, 15).start.timestamp()) // 900
-    return int(local_quarters(slot, 1, fleet.timezone)[0]) % QUARTERS_PER_DAY
+def _interval_minutes(times: Sequence[datetime]) -> list[int]:
+    """How long each read's interval was: the distance to the read before, no longer than the usual distance."""
+    distances = [int((later - earlier).total_seconds()) // 60 for earlier, later in pairwise(times)]
+    known = [minutes for minutes in distances if minutes in INTERVAL_MINUTES]
+    usual = mode(known) if known else DEFAULT_INTERVAL_MINUTES
+    return [min(minutes, usual) if minutes in INTERVAL_MINUTES else usual for minutes in (0, *distances)][: len(times)]
+
+
+def _usual_kwh(usual_wh: np.ndarray, read_at: datetime, minutes: int, fleet: Fleet) -> float:
+    """What the meter usually uses in an interval, from its usual energy in each quarter hour of the local day."""
+    slots = -(-minutes // SLOT_MINUTES)
+    first = (int(read_at.timestamp()) - 1) // (60 * SLOT_MINUTES) - slots + 1
+    quarters = local_quarters(first, slots, fleet.timezone) % QUARTERS_PER_DAY
+    return float(usual_wh[quarters].mean()) / 1000 * minutes / SLOT_MINUTES
 
 
 def _sentence(
@@ -125,6 +139,8 @@ def _sentence(
     fleet: Fleet,
     named: Mapping[str, str],
     told: str | None,
+    *,
+    is_local: bool,
 ) -> str:
     if meter_id in named:
         return f"{meter_id} is named for {named[meter_id].replace('_', ' ').lower()}: {told or 'no more is told'}."
@@ -140,12 +156,15 @@ def _sentence(
         else f", {words.percent(100 * recorded / expected, 0)} of the {words.energy(expected)} expected"
     )
     facts = f"it recorded {words.energy(recorded)} in the last hour{share}"
+    if not is_local:
+        return f"{meter_id} is not named: {facts}. What this database's view goes by is its own."
     beside = sum(
-        feeder == feeder_id and meter in named for meter, feeder in zip(fleet.meter_ids, fleet.feeder_ids, strict=True)
+        feeder == feeder_id and meter in named and not is_voltage_issue(named[meter])
+        for meter, feeder in zip(fleet.meter_ids, fleet.feeder_ids, strict=True)
     )
     if not beside:
         return (
-            f"{meter_id} is not named: {facts}, and {feeder_id} loses no more than its conductors explain. "
+            f"{meter_id} is not named: {facts}, and {feeder_id} lost no more lately than its conductors explain. "
             "A drop without a loss on the feeder is an empty home."
         )
     if expected and recorded >= NAMED_UNDER * expected:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gridlens_core.errors import UnknownFeederError, UnknownMeterError
 from gridlens_core.habits import Habits, habit_reads
-from gridlens_core.load_model import HonestReads, MeterTraits, honest_reads, meter_traits
+from gridlens_core.load_model import MISSING_SHARE, HonestReads, MeterTraits, honest_reads, meter_traits
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,11 @@ class Fleet:
     def mean_wh_per_slot(self) -> NDArray[np.float64]:
         """(n_meters,) long-run energy of a quarter hour [Wh]."""
         return self.traits.mean_wh_per_slot if self.habits is None else self.habits.mean_wh_per_slot
+
+    @property
+    def missing_share(self) -> float:
+        """Of the reads that are due, those that do not arrive in ordinary life."""
+        return MISSING_SHARE if self.habits is None else self.habits.missing_share
 
     def honest_slots(self, first_slot: int, n_slots: int) -> HonestReads:
         """Honest reads of quarter hours, by the load model or by the meters' own habits."""

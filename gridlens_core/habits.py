@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gridlens_core.load_model import HonestReads, MeterTraits, honest_reads, persistent_noise
+from gridlens_core.load_model import Flags, HonestReads, MeterTraits, Words, honest_reads, persistent_noise
 from gridlens_core.profiles import QUARTERS_PER_DAY, local_quarters
 
 Floats = NDArray[np.float64]
@@ -28,15 +28,28 @@ class Habits:
     mean_wh : (n_meters, 96) usual energy of each quarter hour of the local day [Wh]
     scatter : coefficient of variation of a read about its usual energy
     mean_v : usual voltage [V], NaN where the history has none
+    noise_key, mirrored : whose noise of small scatter a meter has, its own or, mirrored, its neighbour's; so a
+        feeder goes on evenly, and a KPI keeps its level
+    missing_share : of the reads that were due, those that did not arrive
     """
 
     mean_wh: Floats
     scatter: Floats
     mean_v: Floats
+    noise_key: Words
+    mirrored: Flags
+    missing_share: float = 0.0
 
     def take(self, index: Any) -> Habits:
         """Some of the meters."""
-        return replace(self, mean_wh=self.mean_wh[index], scatter=self.scatter[index], mean_v=self.mean_v[index])
+        return replace(
+            self,
+            mean_wh=self.mean_wh[index],
+            scatter=self.scatter[index],
+            mean_v=self.mean_v[index],
+            noise_key=self.noise_key[index],
+            mirrored=self.mirrored[index],
+        )
 
     @property
     def mean_wh_per_slot(self) -> Floats:
@@ -51,14 +64,14 @@ def habit_reads(traits: MeterTraits, habits: Habits, first_slot: int, n_slots: i
     """
     quarter = local_quarters(first_slot, n_slots, timezone) % QUARTERS_PER_DAY
     wh = habits.mean_wh[:, quarter]
-    for length, chosen in (
-        (1, habits.scatter < PERSISTENT_FROM_CV),
-        (5, habits.scatter >= PERSISTENT_FROM_CV),
-    ):
-        if chosen.any():
-            weight = np.minimum(habits.scatter[chosen] / NOISE_CV[length], 1.0)[:, None]
-            noise = persistent_noise(traits.take(chosen), first_slot, n_slots, length)
-            wh[chosen] *= 1.0 + weight * (noise - 1.0)
+    even = habits.scatter < PERSISTENT_FROM_CV
+    if even.any():
+        weight = np.where(habits.mirrored, -habits.scatter, habits.scatter)[even, None] / NOISE_CV[1]
+        pair = replace(traits.take(even), key=habits.noise_key[even], phase=np.zeros(int(even.sum()), np.int64))
+        wh[even] *= np.maximum(1.0 + weight * (persistent_noise(pair, first_slot, n_slots, 1) - 1.0), 0.0)
+    if not even.all():
+        weight = np.minimum(habits.scatter[~even] / NOISE_CV[5], 1.0)[:, None]
+        wh[~even] *= 1.0 + weight * (persistent_noise(traits.take(~even), first_slot, n_slots, 5) - 1.0)
     voltage_dv = honest_reads(traits, first_slot, n_slots, timezone).voltage_dv
     base = np.where(np.isnan(habits.mean_v), MODEL_MEAN_V, habits.mean_v)[:, None]
     scale = np.where(base > HIGH_BASE_V, base / MODEL_MEAN_V, 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -24,6 +25,13 @@ OVERVIEW_KPIS = (
     "voltage_compliance_pct",
 )
 FIELDOPS_KPIS = ("open_tasks", "power_quality_tasks", "revenue_or_meter_tasks", "comms_tasks")
+# Where each KPI is read; of the suspicious-meters view the rows are counted.
+SOURCES: Mapping[str, tuple[str, str]] = {
+    **{kpi: (OVERVIEW, kpi) for kpi in OVERVIEW_KPIS},
+    **{kpi: (FIELDOPS, kpi) for kpi in FIELDOPS_KPIS},
+    "suspicious_meters": (SUSPICIOUS, "meter_id"),
+    "feeder_loss_pct": (FEEDER_LOSS, "loss_pct"),
+}
 ORDER_IN_DAY = (("loss_pct", "DESC NULLS LAST"), ("feeder_id", ""), ("meter_id", ""))
 
 
@@ -69,6 +77,16 @@ def read_kpis(connection: sa.Connection, schema: Schema, tenant_id: str, day: da
     return Kpis(day, feeder_loss_pct=_feeder_loss(connection, schema, tenant_id, day), **found)
 
 
+def why_absent(schema: Schema, kpi: str) -> str:
+    """Why there is no value of a KPI."""
+    view_name, role = SOURCES[kpi]
+    if view_name not in schema.views:
+        return schema.why_not(view_name)
+    if not schema.views[view_name].has(role):
+        return f"The view public.{view_name} has no column for {role}."
+    return f"The view public.{view_name} has no value for this day yet."
+
+
 def day_rows(
     connection: sa.Connection, schema: Schema, view_name: str, tenant_id: str, first: date, last: date
 ) -> list[dict[str, Any]]:
@@ -98,11 +116,19 @@ def _value(view: Relation, role: str, value: Any) -> Any:
     if value is None:
         return None
     if role == "day":
-        return value.date() if isinstance(value, datetime) else value
+        return _day(value)
     if view.unit_of(role) == "":
         return str(value)
     number = exact(value)
     return number * 100 if number is not None and view.unit_of(role) == "fraction" else number
+
+
+def _day(value: Any) -> Any:
+    """A day column's value as a date; one written in a way of its own stays as it is."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return date.fromisoformat(value[:10])
+    return value.date() if isinstance(value, datetime) else value
 
 
 def closed_days(today: date) -> tuple[date, date]:

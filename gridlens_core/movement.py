@@ -3,10 +3,11 @@ Exact for any view definition, because nothing is assumed about it (DESIGN.md 3.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import MAX_PREC, Context, Decimal
+from functools import reduce
 from itertools import pairwise
 
 import sqlalchemy as sa
@@ -20,6 +21,9 @@ from gridlens_core.trace import Observation
 
 # More events than this in one interval are measured together, clean against actual; the sum still holds.
 SPLIT_EVENTS_AT_MOST = 4
+
+# The default context keeps 28 digits; a numeric column may give more, and a double may stand 300 places behind.
+EXACT = Context(prec=MAX_PREC)
 
 ReadKpis = Callable[[sa.Connection, datetime], Kpis]  # at a grid time
 
@@ -43,16 +47,26 @@ class Movement:
 
     @property
     def change(self) -> Decimal:
-        return self.after - self.before
+        return difference(self.after, self.before)
 
     def effect_of(self, event_id: str) -> Decimal:
         """The part that is one event's."""
-        return sum((part.change for part in self.parts if part.event_id == event_id), Decimal(0))
+        return total(part.change for part in self.parts if part.event_id == event_id)
 
     @property
     def drift(self) -> Decimal:
         """The part that would have happened without any event."""
-        return sum((part.change for part in self.parts if part.event_id is None), Decimal(0))
+        return total(part.change for part in self.parts if part.event_id is None)
+
+
+def total(values: Iterable[Decimal]) -> Decimal:
+    """The sum, to the last digit."""
+    return reduce(EXACT.add, values, Decimal(0))
+
+
+def difference(after: Decimal, before: Decimal) -> Decimal:
+    """after - before, to the last digit."""
+    return EXACT.subtract(after, before)
 
 
 def measured_cycle(
@@ -72,7 +86,7 @@ def measured_cycle(
     before : the KPIs before the cycle
     """
 
-    def publish(events: Sequence[Event] | None) -> tuple[Cycle, Kpis]:
+    def publish(events: Sequence[Event]) -> tuple[Cycle, Kpis]:
         cycle = publish_cycle(
             connection,
             schema,
@@ -97,12 +111,16 @@ def measured_cycle(
     steps: list[tuple[str, Kpis]] = []
     if 1 < len(events) <= SPLIT_EVENTS_AT_MOST:
         steps = [(str(events[number - 1].id), tried(events[:number])[1]) for number in range(1, len(events))]
-    cycle, after = publish(None)
+    cycle, after = publish(events)
+    cycle = replace(cycle, events=events)  # an event that another service wrote meanwhile acts in the next cycle
+    if cycle.read_at != trial.read_at:  # other reads came in between: what was tried was another interval
+        return cycle, Observation(cycle.read_at, after, before)
     if events:
         together = len(events) > SPLIT_EVENTS_AT_MOST
         last = "+".join(str(event.id) for event in events) if together else str(events[-1].id)
         steps.append((last, after))
-    return cycle, Observation(cycle.read_at, after, before, clean, tuple(steps))
+    began_at = cycle.read_at - timedelta(minutes=interval_minutes)
+    return cycle, Observation(cycle.read_at, after, before, clean, tuple(steps), began_at)
 
 
 def movement_of(observation: Observation, kpi: str, feeder_id: str | None = None) -> Movement | None:
@@ -111,18 +129,20 @@ def movement_of(observation: Observation, kpi: str, feeder_id: str | None = None
     kpi : a field of Kpis, or "feeder_loss_pct" with a feeder
     """
     clean = value_of(observation.clean, kpi, feeder_id)
-    same_day = observation.before is not None and observation.before.day == observation.kpis.day
-    before = value_of(observation.before, kpi, feeder_id) if same_day else None
+    tried = (observation.before, observation.clean, *(kpis for _, kpis in observation.steps))
+    if any(kpis is None or kpis.day != observation.kpis.day for kpis in tried):
+        return None
+    before = value_of(observation.before, kpi, feeder_id)
     after = value_of(observation.kpis, kpi, feeder_id)
     if clean is None or before is None or after is None:
         return None
-    parts = [Part(None, clean - before)]
+    parts = [Part(None, difference(clean, before))]
     last = clean
     for event_id, kpis in observation.steps:
         value = value_of(kpis, kpi, feeder_id)
         if value is None:
             return None
-        parts.append(Part(event_id, value - last))
+        parts.append(Part(event_id, difference(value, last)))
         last = value
     return Movement(kpi, before, after, tuple(parts))
 
@@ -130,7 +150,8 @@ def movement_of(observation: Observation, kpi: str, feeder_id: str | None = None
 def movement_since(
     observations: Sequence[Observation], start: datetime, kpi: str, feeder_id: str | None = None
 ) -> Movement | None:
-    """The movement of all cycles after `start` together, part by part; None where one of them was not measured.
+    """The movement of all cycles after `start` together, part by part; None where one of them was not measured,
+    or was not seen.
 
     A KPI of the day begins anew at midnight: the movement then begins with the first cycle of the day.
     """
@@ -141,15 +162,27 @@ def movement_since(
     movements = [movement_of(one, kpi, feeder_id) for one in chosen]
     if movements[0] is None and (chosen[0].before is None or chosen[0].before.day != chosen[0].kpis.day):
         movements, chosen = movements[1:], chosen[1:]  # the day's first cycle has nothing before it
+    elif not _reaches_back(observations, chosen[0], start, kpi, feeder_id):
+        return None
     known = [movement for movement in movements if movement is not None]
     if not known or len(known) != len(movements) or not _joined(known):
         return None
     totals: dict[str | None, Decimal] = {None: Decimal(0)}
     for movement in known:
         for part in movement.parts:
-            totals[part.event_id] = totals.get(part.event_id, Decimal(0)) + part.change
+            totals[part.event_id] = total((totals.get(part.event_id, Decimal(0)), part.change))
     parts = tuple(Part(event_id, change) for event_id, change in totals.items())
     return Movement(kpi, known[0].before, known[-1].after, parts)
+
+
+def _reaches_back(
+    observations: Sequence[Observation], first: Observation, start: datetime, kpi: str, feeder_id: str | None
+) -> bool:
+    """Whether nothing happened unseen between `start` and the cycle."""
+    if first.began_at is not None and first.began_at <= start:
+        return True
+    earlier = [one.kpis for one in observations if one.grid_now <= start]
+    return bool(earlier) and value_of(earlier[-1], kpi, feeder_id) == value_of(first.before, kpi, feeder_id)
 
 
 def _joined(movements: Sequence[Movement]) -> bool:

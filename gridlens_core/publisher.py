@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 import numpy as np
 import sqlalchemy as sa
 
-from gridlens_core import baseline
-from gridlens_core.clock import as_utc, check_interval, grid_now, local_day
-from gridlens_core.emulator import MISSING_SHARE, Reads, Span, emulate
+from gridlens_core import baseline, history
+from gridlens_core.clock import check_interval, grid_now, local_day
+from gridlens_core.emulator import Reads, Span, emulate
 from gridlens_core.errors import BadInputError
 from gridlens_core.events import Event, events_in_window
 from gridlens_core.fleet import Fleet
@@ -20,6 +20,7 @@ from gridlens_core.queries import query
 from gridlens_core.schema import READ_KEY, READ_ROLES, Relation, Schema, quote
 
 DEFAULT_BATCH_ROWS = 20_000
+WHOLE_NUMBERS = ("smallint", "integer", "bigint")
 
 
 @dataclass(frozen=True)
@@ -42,27 +43,14 @@ def lock_tenant(connection: sa.Connection, tenant_id: str) -> None:
 
 
 def latest_read_at(connection: sa.Connection, schema: Schema, tenant_id: str) -> datetime | None:
-    """`read_at` of the tenant's newest read, None where it has none."""
-    reads = schema.require_reads()
-    newest = reads.moment("read_at", "max({})")
-    statement = sa.text(
-        f"WITH RECURSIVE hop AS ({_hops(reads)}) SELECT {newest} FROM hop"
-        if schema.newest_by_hops
-        else f"SELECT {newest} FROM {reads.quoted} WHERE {reads.of_tenant()}"
-    )
-    found = connection.execute(statement, {"tenant_id": tenant_id}).scalar_one()
-    return None if found is None else as_utc(found)
+    """The end of the tenant's newest interval, None where it has none.
 
-
-def _hops(reads: Relation) -> str:
-    """From meter to meter down an index that leads with tenant and meter, where max() would read it all."""
-    columns = f"{reads['meter_id']}, {reads['read_at']}"
-    newest_first = f"ORDER BY {reads['meter_id']} DESC, {reads['read_at']} DESC LIMIT 1"
-    return (
-        f"(SELECT {columns} FROM {reads.quoted} WHERE {reads.of_tenant()} {newest_first}) "
-        f"UNION ALL SELECT n.* FROM hop CROSS JOIN LATERAL (SELECT {columns} FROM {reads.quoted} r "
-        f"WHERE r.{reads.of_tenant()} AND r.{reads['meter_id']} < hop.{reads['meter_id']} {newest_first}) n"
-    )
+    On the local database also of one none of whose reads arrived, lest an outage stop the grid clock.
+    """
+    newest = [history.latest_read_at(connection, schema, tenant_id)]
+    if schema.has_supply:
+        newest.append(baseline.latest_supply_at(connection, tenant_id))
+    return max((moment for moment in newest if moment is not None), default=None)
 
 
 def read_grid_now(
@@ -81,7 +69,7 @@ def publish_cycle(
     interval_minutes: int,
     batch_rows: int = DEFAULT_BATCH_ROWS,
     supply: bool = False,
-    missing_share: float = MISSING_SHARE,
+    missing_share: float | None = None,
     events: Sequence[Event] | None = None,
     also: Sequence[Event] = (),
     lock: bool = True,
@@ -89,6 +77,7 @@ def publish_cycle(
     """Publishes the tenant's next interval within the caller's transaction.
 
     events : these alone act on the reads, for a counterfactual; None for those of ami_events
+    missing_share : of the reads, those that do not arrive in ordinary life; None for the fleet's own
     also : these act as well, for a rehearsal, which takes no `lock` on the tenant
     supply : also report the feeders' supply and the nightly estimation (the local database only)
     """
@@ -99,7 +88,7 @@ def publish_cycle(
     span = Span(now, interval_minutes)
     due_events = events_in_window(connection, fleet.tenant_id, span.start, span.end)
     acting = [*(due_events if events is None else events), *also]
-    reads = emulate(fleet, span, acting, missing_share)
+    reads = emulate(fleet, span, acting, fleet.missing_share if missing_share is None else missing_share)
     inserted = write_reads(connection, schema, reads, batch_rows=batch_rows, supply=supply)
     due = int(reads.sent.sum())
     return Cycle(
@@ -150,7 +139,7 @@ def insert_statement(schema: Schema) -> sa.TextClause:
     Values travel as text and are cast to the column's own type, whatever that is.
     """
     reads = schema.require_reads()
-    roles = [role for role in READ_ROLES if reads.has(role)]
+    roles = [role for role in READ_ROLES if reads.has(role) and not reads.bindings[role].column.always_generated]
     value = {role: _cast(reads, role, ":tenant_id" if role == "tenant_id" else f"n.{role}") for role in roles}
     columns = [reads[role] for role in roles] + [quote(name) for name in schema.fill]
     values = [value[role] for role in roles] + [f":fill_{number}" for number in range(len(schema.fill))]
@@ -168,6 +157,8 @@ def insert_statement(schema: Schema) -> sa.TextClause:
 def _cast(reads: Relation, role: str, expression: str) -> str:
     if role == "read_at":
         return reads.from_moment(role, expression)
+    if reads.type_of(role) in WHOLE_NUMBERS and role in ("kwh", "voltage"):
+        expression = f"CAST({expression} AS numeric)"  # which is rounded, where text with decimals is refused
     return f"CAST({expression} AS {reads.type_of(role)})"
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from gridlens_core.detection import Score
 from gridlens_core.events import Event
-from gridlens_core.movement import movement_of, value_of
+from gridlens_core.movement import difference, movement_of, total, value_of
 from gridlens_core.trace import Observation
 from gridlens_core.truth import Truth
 
@@ -58,7 +58,7 @@ def _line(event_id: str, kpi: str, inside: Sequence[Observation]) -> Line | None
     movements = [movement for one in inside if (movement := movement_of(one, kpi)) is not None]
     if not movements or value_of(inside[-1].kpis, kpi) is None:
         return None
-    drift = sum((movement.drift for movement in movements), Decimal(0))
-    effect = sum((movement.effect_of(event_id) for movement in movements), Decimal(0))
+    drift = total(movement.drift for movement in movements)
+    effect = total(movement.effect_of(event_id) for movement in movements)
     before, after = movements[0].before, movements[-1].after
-    return Line(kpi, before, after, drift, effect, after - before - drift - effect)
+    return Line(kpi, before, after, drift, effect, difference(difference(after, before), total((drift, effect))))

@@ -10,15 +10,16 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from gridlens_core.clock import check_interval
-from gridlens_core.errors import BadInputError
+from gridlens_core.errors import BadInputError, DatabaseBusyError
 from gridlens_core.events import Event, NewEvent
 from gridlens_core.fleet import Fleet
 from gridlens_core.kpis import Kpis
 from gridlens_core.movement import ReadKpis
-from gridlens_core.publisher import publish_cycle
+from gridlens_core.publisher import publish_cycle, read_grid_now
 from gridlens_core.schema import Schema
 
 MOST_CYCLES = 12
+ATTEMPTS = 5  # when a real cycle came in between
 
 # Of the event that never gets a row; random bits are not needed, for it meets no other.
 REHEARSED_ID = UUID(int=0)
@@ -58,7 +59,8 @@ def rehearse(
 ) -> Rehearsal:
     """Runs the cycles twice inside savepoints, without and with the event, and leaves nothing behind.
 
-    Takes no lock on the tenant, so that real publishing goes on meanwhile.
+    Takes no lock on the tenant, so that real publishing goes on meanwhile: where a real cycle came in between, it
+    begins again from there. Raises DatabaseBusyError where that happens time after time.
     """
     check_interval(interval_minutes)
     if not 1 <= cycles <= MOST_CYCLES:
@@ -85,18 +87,16 @@ def rehearse(
         finally:
             savepoint.rollback()
 
-    before = read(connection, grid_now)
-    without = path(())
-    with_event = path((rehearsed,))
-    return Rehearsal(
-        rehearsed,
-        interval_minutes,
-        before,
-        tuple(
-            RehearsedCycle(read_at, kpis, clean)
-            for (read_at, kpis), (_, clean) in zip(with_event, without, strict=True)
-        ),
-    )
+    for _ in range(ATTEMPTS):
+        before = read(connection, grid_now)
+        without, with_event = path(()), path((rehearsed,))
+        since = read_grid_now(connection, schema, fleet.tenant_id, wall, interval_minutes)
+        if since == grid_now:
+            pairs = zip(with_event, without, strict=True)
+            found = tuple(RehearsedCycle(read_at, kpis, clean) for (read_at, kpis), (_, clean) in pairs)
+            return Rehearsal(rehearsed, interval_minutes, before, found)
+        grid_now = since
+    raise DatabaseBusyError("Cycles are being published too quickly for a rehearsal; stop the timer and try again.")
 
 
 def as_event(event: NewEvent) -> Event:

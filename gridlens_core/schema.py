@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from math import isfinite
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,7 +28,8 @@ from gridlens_core.bindings import (
     bind,
     settle_unit,
 )
-from gridlens_core.errors import DatabaseNotReadyError
+from gridlens_core.database import in_plain_words
+from gridlens_core.errors import DatabaseNotReadyError, DatabaseRefusedError
 from gridlens_core.queries import query
 
 __all__ = [
@@ -48,6 +50,8 @@ __all__ = [
 
 READ_ROLES = ("tenant_id", "meter_id", "feeder_id", "read_at", "kwh", "voltage")
 READ_KEY = ("tenant_id", "meter_id", "read_at")
+# Of the local database's feeder supply; a utility's own table of that name would hardly have them all.
+SUPPLY_COLUMNS = {"tenant_id", "feeder_id", "read_at", "interval_minutes", "supplied_kwh", "meters_due", "day", "hour"}
 
 # Enough rows to tell percent from fraction, in no more time than a start may wait for.
 SAMPLE_DAYS = 40
@@ -115,6 +119,7 @@ class Schema:
     """What was found. `unique_key` says how repeated reads are kept out (DESIGN.md 6).
 
     views : the KPI views that can be used; `unusable`: those that are there but lack a needed column, and which
+    unreadable : what this role may not read, or cannot, and why
     newest_by_hops : the newest read is found from meter to meter, for no index leads to it by time
     fill : fixed values for required columns of the reads table that GridLens does not know
     """
@@ -125,11 +130,16 @@ class Schema:
     has_events: bool
     has_supply: bool
     unusable: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    unreadable: Mapping[str, str] = field(default_factory=dict)
     newest_by_hops: bool = False
     fill: Mapping[str, Any] = field(default_factory=dict)
 
     def require_reads(self) -> Relation:
         """The reads table, or DatabaseNotReadyError naming what is missing."""
+        if READS_TABLE in self.unreadable:
+            raise DatabaseNotReadyError(
+                f"The table public.{READS_TABLE} cannot be read: {self.unreadable[READS_TABLE]}.", missing=READS_TABLE
+            )
         if self.reads is None:
             raise DatabaseNotReadyError(
                 f"The table public.{READS_TABLE} is missing, or this role may not see it.", missing=READS_TABLE
@@ -140,6 +150,13 @@ class Schema:
                 f"The table public.{READS_TABLE} has no column for: {', '.join(missing)}.", missing=missing
             )
         return self.reads
+
+    def of_meters(self, alias: str = "") -> str:
+        """A condition that keeps to :meters where only through them an index leads to a time, else none."""
+        reads = self.require_reads()
+        if not self.newest_by_hops:
+            return ""
+        return f"AND {alias}{reads['meter_id']} = ANY(CAST(:meters AS {reads.type_of('meter_id')}[]))"
 
     def require_events(self) -> None:
         """Raises DatabaseNotReadyError with the remedy unless ami_events exists."""
@@ -160,6 +177,8 @@ class Schema:
         """Why a view cannot be used."""
         if name in self.unusable:
             return f"The view public.{name} has no column for: {', '.join(self.unusable[name])}."
+        if name in self.unreadable:
+            return f"The view public.{name} cannot be read: {self.unreadable[name]}."
         return f"The view public.{name} is missing, or this role may not see it."
 
     def unfilled(self) -> list[Column]:
@@ -186,7 +205,10 @@ def discover(
         query("catalogue.sql", "columns"), {"names": [READS_TABLE, *KPI_VIEWS, "ami_events", "feeder_supply"]}
     ).mappings()
     found: dict[str, dict[str, Column]] = {}
+    unreadable: dict[str, str] = {}
     for row in rows:
+        if not row["readable"]:
+            unreadable[row["relation"]] = "this role has no SELECT on it"
         column = Column(
             row["name"], row["type_name"], row["not_null"], row["filled_by_database"], row["always_generated"]
         )
@@ -196,30 +218,31 @@ def discover(
         for name, columns in found.items()
     }
     views = {name: relations[name] for name in KPI_VIEWS if name in relations}
-    usable = {name: view for name, view in views.items() if not view.lacks()}
+    usable = {name: view for name, view in views.items() if not view.lacks() and name not in unreadable}
     if today is not None:
-        usable = {name: _settle_units(connection, view, tenants, today) for name, view in usable.items()}
+        for name, view in list(usable.items()):
+            try:
+                usable[name] = _settle_units(connection, view, tenants, today)
+            except DatabaseRefusedError as refused:
+                unreadable[name] = f"its own query fails ({refused.details['reason']})"
+                del usable[name]
     return Schema(
         reads=relations.get(READS_TABLE),
         unique_key=_has_unique_key(connection, relations.get(READS_TABLE)),
         views=usable,
         has_events="ami_events" in relations,
-        has_supply="feeder_supply" in relations,
+        has_supply=set(found.get("feeder_supply", ())) >= SUPPLY_COLUMNS,
         newest_by_hops=_hops_to_newest(connection, relations.get(READS_TABLE)),
         unusable={name: view.lacks() for name, view in views.items() if view.lacks()},
+        unreadable=unreadable,
         fill=corrections.fill,
     )
 
 
 def _settle_units(connection: sa.Connection, view: Relation, tenants: Sequence[str], today: date) -> Relation:
     """Percent or fraction, from a sample; a view too slow to be sampled keeps what its names say."""
-    doubtful = [role for role, binding in view.bindings.items() if binding.unit in PERCENT_UNITS]
-    if not doubtful:
-        return view
-    energies = [role for role in ("loss_kwh", "supplied_kwh") if view.has(role)]
-    columns = ", ".join(f"{view[role]} AS {role}" for role in (*doubtful, *energies))
     statement = sa.text(
-        f"SELECT {columns} FROM {view.quoted} WHERE CAST({view['tenant_id']} AS text) = ANY(:tenants) "
+        f"SELECT * FROM {view.quoted} WHERE CAST({view['tenant_id']} AS text) = ANY(:tenants) "
         f"AND {view.day()} >= :first LIMIT {SAMPLE_ROWS}"
     )
     parameters = {"tenants": list(tenants), "first": today - timedelta(days=SAMPLE_DAYS)}
@@ -227,17 +250,24 @@ def _settle_units(connection: sa.Connection, view: Relation, tenants: Sequence[s
         with connection.begin_nested():
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = {SAMPLE_TIMEOUT_MS}")
             rows = connection.execute(statement, parameters).mappings().all()
-    except sa.exc.DBAPIError:
+    except sa.exc.DBAPIError as error:
+        refused = in_plain_words(error)
+        if isinstance(refused, DatabaseRefusedError):
+            raise refused from error
         rows = []
     known = None
-    if len(energies) == 2:
-        supplied = sum(float(row["supplied_kwh"] or 0) for row in rows)
-        known = 100 * sum(float(row["loss_kwh"] or 0) for row in rows) / supplied if supplied else None
+    if view.has("loss_kwh") and view.has("supplied_kwh"):
+        lost, supplied = view.name_of("loss_kwh"), view.name_of("supplied_kwh")
+        both = [(float(row[lost] or 0), float(row[supplied] or 0)) for row in rows]
+        both = [pair for pair in both if all(map(isfinite, pair))]
+        total = sum(pair[1] for pair in both)
+        known = 100 * sum(pair[0] for pair in both) / total if total else None
     settled = {
         role: settle_unit(
-            view.bindings[role], [row[role] for row in rows], known_pct=known if role == "loss_pct" else None
+            binding, [row[binding.column.name] for row in rows], known_pct=known if role == "loss_pct" else None
         )
-        for role in doubtful
+        for role, binding in view.bindings.items()
+        if binding.unit in PERCENT_UNITS
     }
     return replace(view, bindings={**view.bindings, **settled})
 

@@ -111,6 +111,13 @@ def load_settings(**overrides: object) -> Settings:
         raise SettingsError("Settings are not acceptable. " + "; ".join(problems)) from None
 
 
+def with_tariff(settings: Settings, tariff_usd_per_kwh: float | None) -> Settings:
+    """The settings with a utility's own tariff, unless the environment names one."""
+    if tariff_usd_per_kwh is None or "tariff_usd_per_kwh" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update={"tariff_usd_per_kwh": tariff_usd_per_kwh})
+
+
 def describe_settings() -> list[tuple[str, str, str]]:
     """(variable, default, meaning) of each setting, in order; the README's table is held to it."""
     rows = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -64,7 +64,12 @@ def local_fleet(database: Database, settings: Settings, tenant_id: str) -> Fleet
 
 
 def existing_fleet(
-    connection: sa.Connection, schema: Schema, settings: Settings, tenant_id: str, latest: datetime | None
+    connection: sa.Connection,
+    schema: Schema,
+    settings: Settings,
+    tenant_id: str,
+    latest: datetime | None,
+    today: date,
 ) -> Fleet:
     """The meters of a tenant's history, going on as they did; a synthetic fleet for a tenant that has none,
     or whose history is of that fleet."""
@@ -77,7 +82,9 @@ def existing_fleet(
     )
     if latest is None:
         return synthetic
-    learned = learn_fleet(connection, schema, tenant_id, latest, seed=settings.seed, timezone=settings.timezone)
+    learned = learn_fleet(
+        connection, schema, tenant_id, latest, today=today, seed=settings.seed, timezone=settings.timezone
+    )
     ours = dict(zip(synthetic.meter_ids, synthetic.feeder_ids, strict=True))
     return synthetic if dict(zip(learned.meter_ids, learned.feeder_ids, strict=True)) == ours else learned
 

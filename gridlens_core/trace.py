@@ -26,6 +26,7 @@ class Observation:
     before : at the grid clock the cycle began at
     clean : had the interval been published without any event; None for a cycle that was not measured
     steps : (event id, KPIs) with that event added to those before it; the last equals `kpis`
+    began_at : the grid clock the cycle began at
     """
 
     grid_now: datetime
@@ -33,6 +34,7 @@ class Observation:
     before: Kpis | None = None
     clean: Kpis | None = None
     steps: tuple[tuple[str, Kpis], ...] = ()
+    began_at: datetime | None = None
 
 
 class Trace:
@@ -118,6 +120,7 @@ def _to_json(observation: Observation) -> dict[str, Any]:
         "before": observation.before and _kpis_to_json(observation.before),
         "clean": observation.clean and _kpis_to_json(observation.clean),
         "steps": [[event_id, _kpis_to_json(kpis)] for event_id, kpis in observation.steps],
+        "began_at": observation.began_at and observation.began_at.isoformat(),
     }
 
 
@@ -128,6 +131,7 @@ def _from_json(saved: Mapping[str, Any]) -> Observation:
         saved["before"] and _kpis_from_json(saved["before"]),
         saved["clean"] and _kpis_from_json(saved["clean"]),
         tuple((event_id, _kpis_from_json(kpis)) for event_id, kpis in saved["steps"]),
+        saved["began_at"] and datetime.fromisoformat(saved["began_at"]),
     )
 
 

@@ -63,6 +63,12 @@ def change_of(kpi: str, change: Number) -> str:
     return points(change, 1) if kpi.endswith("_pct") else count_change(change)
 
 
+def change_or_none(kpi: str, change: Number) -> str:
+    """A KPI's change, or "no change" where it does not show."""
+    text = change_of(kpi, change)
+    return text if shows_change(text) else "no change"
+
+
 def shows_change(text: str) -> bool:
     """Whether a change still shows after rounding; +0.00 does not."""
     return any(digit in "123456789" for digit in text)

@@ -4,6 +4,7 @@ All browsers together ask for a pulse at most twice a second; what hangs on it i
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import streamlit as st
@@ -14,6 +15,7 @@ from gridlens_core.auto import AutoState
 from gridlens_core.brief import Brief, make_brief
 from gridlens_core.control_room import ControlRoom
 from gridlens_core.demo import Demo, Pulse, shared_demo
+from gridlens_core.director import NOTHING_PLAYED, Director, Scene, director_of
 from gridlens_core.errors import DatabaseUnavailableError, GridLensError
 from gridlens_core.events import Event
 from gridlens_core.evidence import MeterEvidence
@@ -38,6 +40,7 @@ class News:
     pulse: Pulse | None
     auto: AutoState
     problem: str = ""
+    scene: Scene = NOTHING_PLAYED
 
 
 def demo() -> Demo:
@@ -45,13 +48,19 @@ def demo() -> Demo:
     return shared_demo()
 
 
+def director(tenant_id: str) -> Director:
+    """The one that plays the tenant's walkthrough."""
+    return director_of(demo(), tenant_id)
+
+
 @st.cache_data(ttl=PULSE_SECONDS, max_entries=50, show_spinner=False)
 def news(tenant_id: str) -> News:
     """How things stand; that the database is away is remembered too, lest every browser wait for it."""
+    scene = director(tenant_id).scene()
     try:
-        return News(tenant_id, demo().pulse(tenant_id), demo().auto_state(tenant_id))
+        return News(tenant_id, demo().pulse(tenant_id), demo().auto_state(tenant_id), scene=scene)
     except GridLensError as error:
-        return News(tenant_id, None, AutoState(running=False, here=False), error.message)
+        return News(tenant_id, None, AutoState(running=False, here=False), error.message, scene)
 
 
 def pulse(tenant_id: str) -> Pulse:
@@ -66,6 +75,18 @@ def pulse(tenant_id: str) -> Pulse:
 def control_room(tenant_id: str, at: Pulse, feeder_id: str | None, follow: bool) -> ControlRoom:
     """The control room at a pulse."""
     return demo().control_room(tenant_id, feeder_id, follow=follow)
+
+
+@st.cache_data(ttl=SLOW_REFRESH_SECONDS, max_entries=50, show_spinner=False)
+def published(tenant_id: str, at: Pulse) -> list[datetime]:
+    """The ends of the intervals of the last day of grid time, oldest first."""
+    return demo().published(tenant_id)
+
+
+@st.cache_data(ttl=SLOW_REFRESH_SECONDS, max_entries=300, show_spinner=False)
+def control_room_at(tenant_id: str, at: Pulse, moment: datetime) -> ControlRoom:
+    """The control room as it was at a grid time; the chart follows the events."""
+    return demo().control_room_at(tenant_id, moment, follow=True)
 
 
 @st.cache_data(ttl=PREFLIGHT_SECONDS, max_entries=20, show_spinner="Looking at the database")

@@ -13,6 +13,7 @@ from gridlens_core.errors import GridLensError
 from gridlens_core.preflight import unreachable
 from pages import _data, _look
 
+AUDIENCE = "audience"  # the address of the audience's view
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 PROXY_HEADERS = ("X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "X-Real-Ip", "Via", "Cf-Connecting-Ip")
 READY_TO_ACT = "A click starts the event and publishes its first interval."
@@ -62,13 +63,13 @@ def header() -> None:
     for of_the_last_page in ("dialog", "read_ahead"):  # a run of the whole page closes a dialog
         st.session_state.pop(of_the_last_page, None)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="header"):
-        st.markdown("**GridLens**", width="content")
+        st.markdown(f"**{_look.plain(_data.demo().story.brand.name)}**", width="content")
         st.selectbox(
             "Tenant",
             _data.demo().settings.tenants,
             key="tenant",
             label_visibility="collapsed",
-            width=190,
+            width=170,
             persist_state="session",
         )
         _status()
@@ -81,7 +82,6 @@ def header() -> None:
             icon=":material/restart_alt:",
             on_click=_reset,
             disabled=locked,
-            help="Ends every event; on the local database also restores the baseline.",
         )
 
 
@@ -177,10 +177,20 @@ def _host(host_and_port: str) -> str:
     return host_and_port.rsplit(":", 1)[0].strip("[]") if not host_and_port.endswith("]") else host_and_port.strip("[]")
 
 
+def join_audience() -> None:
+    """From here on this session only looks, whatever it asks for."""
+    st.session_state["audience"] = True
+
+
+def is_audience() -> bool:
+    """Whether this session has opened the audience's view."""
+    return bool(st.session_state.get("audience"))
+
+
 def unlocked() -> bool:
-    """Whether this browser may use the presenter's controls."""
+    """Whether this browser may use the presenter's controls; the audience never may."""
     key = _data.demo().api_key
-    if key is None:
+    if key is None or is_audience():
         return False
     return is_local_viewer() or bool(st.session_state.get("unlocked"))
 
@@ -190,25 +200,25 @@ def _unlock() -> None:
     if _data.demo().api_key is None:
         st.badge("Controls are off: GRIDLENS_API_KEY is not set", icon=":material/lock:", color="gray")
         return
-    refused = st.session_state.get("key_refused")
     st.text_input(
         "Presenter key",
         type="password",
         key="presenter_key",
         on_change=_try_key,
         label_visibility="collapsed",
-        placeholder="Not the key; try again" if refused else "Presenter key (GRIDLENS_API_KEY)",
+        placeholder="Presenter key",
         icon=":material/lock:",
         autocomplete="off",
-        width=270,
+        width=180,
     )
 
 
 def _try_key() -> None:
-    given = str(st.session_state.pop("presenter_key", "") or "")
-    right = hmac.compare_digest(given.encode(), str(_data.demo().api_key or "").encode())
-    st.session_state["unlocked"] = right
-    st.session_state["key_refused"] = not right
+    given = str(st.session_state["presenter_key"] or "")
+    st.session_state["presenter_key"] = ""
+    st.session_state["unlocked"] = hmac.compare_digest(given.encode(), str(_data.demo().api_key or "").encode())
+    if not unlocked():
+        st.toast("That is not the key this server was started with.", icon=":material/lock:")
 
 
 def act(what: Callable[[], str]) -> bool:
@@ -225,16 +235,16 @@ def act(what: Callable[[], str]) -> bool:
     return True
 
 
-def acknowledge() -> None:
+def acknowledge(ready: str = READY_TO_ACT) -> None:
     """What the last click on this tenant did."""
     whose, said = st.session_state.get("done", ("", ""))
-    st.caption(said if whose == tenant() else READY_TO_ACT)
+    st.caption(said if whose == tenant() else ready)
 
 
 def _reset() -> None:
     def reset() -> str:
-        ended = _data.demo().reset(tenant())
-        return f"Back to the baseline; {words.plural(ended, 'event')} ended."
+        ended = words.plural(_data.demo().reset(tenant()), "event")
+        return f"Back to the baseline; {ended} ended." if _data.demo().settings.is_local else f"{ended} ended."
 
     if act(reset):
-        st.toast("Back to the baseline.", icon=":material/restart_alt:")
+        st.toast("Reset is done.", icon=":material/restart_alt:")

@@ -38,10 +38,11 @@ def current_room() -> ControlRoom:
 def trigger(event_type: str) -> None:
     """Writes the event; the next interval is published as soon as the click is acknowledged."""
     feeder, severity = st.session_state["event_feeder"], st.session_state["event_severity"] / 100
+    pattern = st.session_state["event_pattern"] if event_type == "theft" else "bypass"
     name = f"{EVENT_NAMES[event_type].capitalize()} on {feeder}"
 
     def start() -> str:
-        if is_running(event_type, feeder, words.share(severity)):  # a double click is not two events
+        if is_running(event_type, feeder, words.share(severity), pattern):  # a double click is not two events
             return f"{name} is running already; its next interval is under way."
         _data.demo().trigger(
             tenant,
@@ -49,7 +50,7 @@ def trigger(event_type: str) -> None:
             feeder_id=feeder,
             severity=severity,
             duration_minutes=st.session_state["event_duration"],
-            pattern=st.session_state["event_pattern"] if event_type == "theft" else "bypass",
+            pattern=pattern,
         )
         return f"{name} starts with the next interval, which is under way."
 
@@ -57,12 +58,11 @@ def trigger(event_type: str) -> None:
         st.session_state["cycle_due"] = f"{name}: "
 
 
-def is_running(event_type: str, feeder: str, severity: str) -> bool:
+def is_running(event_type: str, feeder: str, severity: str, pattern: str) -> bool:
     """Whether just such an event is running on the feeder."""
-    return any(
-        (one.event.event_type, one.event.where, words.share(one.event.fraction)) == (event_type, feeder, severity)
-        for one in current_room().running
-    )
+    running = [one.event for one in current_room().running]
+    just_such = (event_type, feeder, severity, pattern)
+    return just_such in [(one.event_type, one.where, words.share(one.fraction), one.pattern) for one in running]
 
 
 def publish(why: str = "") -> None:
@@ -150,8 +150,10 @@ def cards() -> None:
 
 @_frame.live
 def chart() -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        title = st.empty()
+    room = current_room()
+    where = room.feeder_id or "all feeders"
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"**Supplied and metered energy, {where}**", width="stretch")
         hours = st.segmented_control(
             "Window",
             WINDOWS,
@@ -171,11 +173,8 @@ def chart() -> None:
             persist_state="session",
         )
         without = st.toggle("Without events", value=True, key="chart_without", persist_state="session")
-    room = current_room()
-    where = room.feeder_id or "all feeders"
-    title.markdown(f"**Supplied and metered energy, {where}** :gray[the shaded gap is the loss]", width="stretch")
     _live.show(
-        _live.energy(room, without),
+        _live.energy(room, without, hours),
         "energy_chart",
         f"Supplied and metered energy by interval, {where}",
         height=CHART_HEIGHT,

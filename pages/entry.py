@@ -4,22 +4,32 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages import _frame
+from pages import _data, _frame
 
-st.set_page_config(page_title="GridLens", page_icon=str(Path(__file__).with_name("_icon.svg")), layout="wide")
+brand = _data.demo().story.brand
+st.set_page_config(page_title=brand.name, page_icon=str(Path(__file__).with_name("_icon.svg")), layout="wide")
 
-page = st.navigation(
-    [
-        st.Page("control_room.py", title="Control room", icon=":material/monitor_heart:", default=True),
-        st.Page("losses.py", title="Losses", icon=":material/electric_bolt:"),
-        st.Page("suspicious_meters.py", title="Suspicious meters", icon=":material/search_insights:"),
-        st.Page("field_operations.py", title="Field operations", icon=":material/engineering:"),
-        st.Page("events.py", title="Events", icon=":material/event_note:"),
-        st.Page("data_source.py", title="Data source", icon=":material/database:"),
-    ],
-    position="top",
-)
-if _frame.started():
-    _frame.header()
+pages = [
+    st.Page("control_room.py", title="Control room", icon=":material/monitor_heart:", default=True),
+    st.Page("walkthrough.py", title="Walkthrough", icon=":material/theater_comedy:"),
+    st.Page("time_lapse.py", title="Time-lapse", icon=":material/fast_forward:"),
+    st.Page("losses.py", title="Losses", icon=":material/electric_bolt:"),
+    st.Page("suspicious_meters.py", title="Suspicious meters", icon=":material/search_insights:"),
+    st.Page("field_operations.py", title="Field operations", icon=":material/engineering:"),
+    st.Page("events.py", title="Events", icon=":material/event_note:"),
+    st.Page("data_source.py", title="Data source", icon=":material/database:"),
+    st.Page("audience.py", title="Audience", icon=":material/tv:", url_path=_frame.AUDIENCE, visibility="hidden"),
+]
+page = st.navigation(pages, position="hidden" if _frame.is_audience() else "top")
+if page.url_path == _frame.AUDIENCE:
+    _frame.join_audience()
+    st.navigation(pages, position="hidden")
+if brand.logo is not None:
+    st.logo(str(brand.logo), size="large")
+if _frame.is_audience() and page.url_path != _frame.AUDIENCE:
+    st.info("This browser tab shows the audience's view; open another one for the rest.", icon=":material/tv:")
+elif _frame.started():
+    if not _frame.is_audience():
+        _frame.header()
     with _frame.calm():
         page.run()

@@ -3,7 +3,8 @@
 import streamlit as st
 
 from gridlens_core import words
-from pages import _charts, _data, _explain, _frame, _look
+from gridlens_core.receipts import Receipt
+from pages import _charts, _data, _explain, _frame, _leave_behind, _look
 
 MOST_RECEIPTS = 8
 
@@ -54,7 +55,7 @@ def receipts() -> None:
         return
     st.markdown("**Receipts** :gray[what each event did; the parts of a movement add up exactly]")
     for receipt in found[:MOST_RECEIPTS]:
-        event, truth = receipt.event, receipt.truth
+        event = receipt.event
         with st.container(border=True):
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.badge(
@@ -62,15 +63,7 @@ def receipts() -> None:
                     icon=_look.EVENT_ICON.get(event.event_type),
                     color=_look.colour_name(event.event_type),
                 )
-                st.markdown(
-                    f"{words.date_time(event.starts_at, timezone)} to {words.date_time(event.ends_at, timezone)}; "
-                    f"{words.plural(receipt.cycles, 'measured cycle')}; {words.count(truth.reads_altered)} reads "
-                    f"changed, {words.count(truth.reads_missing)} missing, {words.count(truth.reads_low_voltage)} under "
-                    f"114 V; {words.energy(truth.kwh_not_recorded)} not recorded, {words.dollars(receipt.usd)}".replace(
-                        "$", "\\$"
-                    ),
-                    width="stretch",
-                )
+                st.markdown(receipt_words(receipt, timezone).replace("$", "\\$"), width="stretch")
             if receipt.lines:
                 st.dataframe(
                     [
@@ -78,9 +71,9 @@ def receipts() -> None:
                             "KPI": _explain.KPI_WORDS[line.kpi][0],
                             "Before": _explain.value(line.kpi, line.before),
                             "After": _explain.value(line.kpi, line.after),
-                            "Natural drift": words.change_of(line.kpi, line.drift),
-                            "Effect of this event": words.change_of(line.kpi, line.effect),
-                            "Other events": words.change_of(line.kpi, line.others),
+                            "Natural drift": words.change_or_none(line.kpi, line.drift),
+                            "Effect of this event": words.change_or_none(line.kpi, line.effect),
+                            "Other events": words.change_or_none(line.kpi, line.others),
                         }
                         for line in receipt.lines
                     ],
@@ -89,6 +82,18 @@ def receipts() -> None:
                 )
 
 
+def receipt_words(receipt: Receipt, timezone: str) -> str:
+    event, truth = receipt.event, receipt.truth
+    times = f"{words.date_time(event.starts_at, timezone)} to {words.date_time(event.ends_at, timezone)}"
+    reads = (
+        f"{words.count(truth.reads_altered)} reads changed, {words.count(truth.reads_missing)} missing, "
+        f"{words.count(truth.reads_low_voltage)} under 114 V"
+    )
+    lost = f"{words.energy(truth.kwh_not_recorded)} not recorded, {words.dollars(receipt.usd)}"
+    return f"{times}; {words.plural(receipt.cycles, 'measured cycle')}; {reads}; {lost}"
+
+
 st.subheader("Events")
 events()
 receipts()
+_leave_behind.leave_behind(tenant)

@@ -30,6 +30,9 @@ def looks_of(rows: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
 @_frame.live
 def suspicious() -> None:
     pulse = _data.pulse(tenant)
+    if SUSPICIOUS not in _data.demo().schema.views:
+        _frame.absent(SUSPICIOUS, "")
+        return
     rows = _data.kpi_rows(tenant, pulse, SUSPICIOUS)
     days = [row["day"] for row in _data.kpi_rows(tenant, pulse, OVERVIEW)]
     today = days[0] if days else _data.demo().today(pulse.grid_now)

@@ -1,15 +1,18 @@
 -- name: columns
 -- Columns of tables, partitioned tables and views of schema public that this role may see. Types come without
 -- length: -1 gives bpchar, to which any text may be cast, where NULL would give character, which is one letter.
+-- A domain goes by the type it is made of.
 SELECT c.relname AS relation,
        a.attname AS name,
-       format_type(a.atttypid, -1) AS type_name,
+       format_type(CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE a.atttypid END, -1) AS type_name,
        a.attnotnull AS not_null,
        (a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> '') AS filled_by_database,
-       (a.attidentity = 'a' OR a.attgenerated <> '') AS always_generated
+       (a.attidentity = 'a' OR a.attgenerated <> '') AS always_generated,
+       has_table_privilege(c.oid, 'SELECT') AS readable
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
   AND c.relname = ANY(:names) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY c.relname, a.attnum

@@ -69,12 +69,14 @@ DROP VIEW IF EXISTS public.v_kpi_fieldops_daily, public.v_kpi_suspicious_meters_
   public.v_kpi_electric_overview_daily, public.v_kpi_electric_feeder_loss_daily, public.v_feeder_interval;
 
 -- One row a feeder and interval. An interval is complete when at least 90 % of its reads are there; the few
--- that are missing are estimated at the mean of the others, and that unread energy is never counted as loss.
+-- that are missing are estimated at what those meters usually use of their feeder's energy at that hour (on the
+-- first day, at their number), and that unread energy is never counted as loss.
 CREATE VIEW public.v_feeder_interval AS
 SELECT s.tenant_id, s.day, s.feeder_id, s.read_at, s.hour, s.interval_minutes, s.meters_due,
        s.supplied_kwh, r.reads, r.recorded_kwh, r.out_of_range, r.low_voltage,
        r.reads >= 0.9 * s.meters_due AS complete,
-       round(r.recorded_kwh * (s.meters_due - r.reads) / nullif(r.reads, 0), 6) AS unread_kwh
+       round(r.recorded_kwh * (q.missing_share / nullif(1 - q.missing_share, 0))::numeric, 6) AS unread_kwh,
+       q.missing_share
 FROM public.feeder_supply s
 CROSS JOIN LATERAL (
   SELECT count(*) AS reads,
@@ -84,7 +86,16 @@ CROSS JOIN LATERAL (
          count(*) FILTER (WHERE m.voltage < 114) AS low_voltage
   FROM public.meter_reads_electric m
   WHERE m.tenant_id = s.tenant_id AND m.read_at = s.read_at AND m.feeder_id = s.feeder_id
-) r;
+) r
+CROSS JOIN LATERAL (
+  SELECT CASE WHEN r.reads = s.meters_due THEN 0 ELSE coalesce((
+    SELECT sum(x.mean_kw) FILTER (WHERE m.meter_id IS NULL) / nullif(sum(x.mean_kw), 0)
+    FROM public.meter_expectation x
+    LEFT JOIN public.meter_reads_electric m
+      ON m.tenant_id = x.tenant_id AND m.meter_id = x.meter_id AND m.read_at = s.read_at
+    WHERE x.tenant_id = s.tenant_id AND x.day = s.day AND x.feeder_id = s.feeder_id AND x.hour = s.hour
+  ), 1 - r.reads::float8 / s.meters_due) END AS missing_share
+) q;
 
 CREATE VIEW public.v_kpi_electric_feeder_loss_daily AS
 SELECT tenant_id, day, feeder_id, feeder_id AS feeder,
@@ -133,24 +144,14 @@ GROUP BY tenant_id, day;
 -- VOLTAGE_LOW: under 114 V twice in a row, or once together with a tenth of the feeder.
 CREATE VIEW public.v_kpi_suspicious_meters_daily AS
 WITH balance AS NOT MATERIALIZED (
-  SELECT i.*, row_number() OVER w AS age, q.missing_share,
-         i.recorded_kwh::float8 / nullif(1 - q.missing_share, 0) AS delivered_kwh,
-         i.supplied_kwh::float8 - i.recorded_kwh::float8 / nullif(1 - q.missing_share, 0)
+  SELECT i.*, row_number() OVER w AS age,
+         i.recorded_kwh::float8 + i.unread_kwh::float8 AS delivered_kwh,
+         i.supplied_kwh::float8 - i.recorded_kwh::float8 - i.unread_kwh::float8
            - e.no_load_kw * i.interval_minutes / 60
            - e.load_factor * i.supplied_kwh::float8 ^ 2 * 60 / i.interval_minutes AS unexplained_kwh
   FROM public.v_feeder_interval i
   LEFT JOIN public.feeder_expectation e
     ON e.tenant_id = i.tenant_id AND e.day = i.day AND e.feeder_id = i.feeder_id
-  CROSS JOIN LATERAL (
-    -- What the silent meters usually use; asked for only where some are silent.
-    SELECT CASE WHEN i.reads = i.meters_due THEN 0 ELSE coalesce((
-      SELECT sum(x.mean_kw) FILTER (WHERE m.meter_id IS NULL) / nullif(sum(x.mean_kw), 0)
-      FROM public.meter_expectation x
-      LEFT JOIN public.meter_reads_electric m
-        ON m.tenant_id = x.tenant_id AND m.meter_id = x.meter_id AND m.read_at = i.read_at
-      WHERE x.tenant_id = i.tenant_id AND x.day = i.day AND x.feeder_id = i.feeder_id AND x.hour = i.hour
-    ), 0)::float8 END AS missing_share
-  ) q
   WINDOW w AS (PARTITION BY i.tenant_id, i.day, i.feeder_id ORDER BY i.read_at DESC)
 ), judged AS NOT MATERIALIZED (
   SELECT b.*,
@@ -173,6 +174,7 @@ WITH balance AS NOT MATERIALIZED (
          sum(r.unexplained_kwh) FILTER (WHERE r.lossy) AS unexplained_kwh,
          count(*) AS seen,
          corr(r.unexplained_kwh, m.kwh::float8) AS likeness,
+         corr(r.unexplained_kwh, m.kwh::float8) FILTER (WHERE r.lossy) AS likeness_while_lossy,
          regr_slope(r.unexplained_kwh, m.kwh::float8) * sum(m.kwh)::float8 / nullif(sum(r.unexplained_kwh), 0) AS explains
   FROM recent r
   CROSS JOIN LATERAL (
@@ -190,6 +192,8 @@ WITH balance AS NOT MATERIALIZED (
          -- fewer intervals ask for a closer likeness: by chance one of 40 meters looks alike
          likeness > (CASE seen WHEN 4 THEN 0.99 WHEN 5 THEN 0.98 ELSE 0.95 END) AND seen >= 4
            AND explains BETWEEN 0.5 AND 1.5
+           -- the end of a feeder's theft is a step, which one of 40 loads follows by chance
+           AND (last_lossy = 1 OR intervals >= 4 AND likeness_while_lossy > 0.95)
            AND likeness = max(likeness) OVER (PARTITION BY tenant_id, day, feeder_id) AS by_pattern,
          coalesce(sum(expected_kwh) FILTER (WHERE recorded_kwh = 0) OVER (PARTITION BY tenant_id, day, feeder_id), 0)
            >= 0.5 * unexplained_kwh AS silence_explains,
@@ -272,6 +276,19 @@ SELECT :tenant_id, s.feeder_id, s.read_at, :interval_minutes, s.supplied_wh / 10
 FROM unnest(CAST(:feeder_ids AS text[]), CAST(:read_times AS timestamptz[]), CAST(:supplied_wh AS bigint[]),
             CAST(:meters_due AS integer[])) AS s(feeder_id, read_at, supplied_wh, meters_due)
 ON CONFLICT DO NOTHING
+
+-- name: latest_supply
+-- From feeder to feeder down the primary key, where max() would read it all.
+WITH RECURSIVE hop AS (
+  (SELECT feeder_id, read_at FROM public.feeder_supply WHERE tenant_id = :tenant_id
+   ORDER BY feeder_id DESC, read_at DESC LIMIT 1)
+  UNION ALL
+  SELECT n.* FROM hop CROSS JOIN LATERAL (
+    SELECT feeder_id, read_at FROM public.feeder_supply s
+    WHERE s.tenant_id = :tenant_id AND s.feeder_id < hop.feeder_id
+    ORDER BY feeder_id DESC, read_at DESC LIMIT 1) n
+)
+SELECT max(read_at) FROM hop
 
 -- name: has_expectation
 SELECT EXISTS (SELECT 1 FROM public.feeder_expectation WHERE tenant_id = :tenant_id AND day = :day)

@@ -6,6 +6,13 @@ SELECT pg_advisory_xact_lock(hashtextextended('gridlens publish ' || :tenant_id,
 -- Held by the session of the one process that publishes for the tenant on a timer.
 SELECT pg_try_advisory_lock(hashtextextended('gridlens auto ' || :tenant_id, 0))
 
+-- name: unlock_auto
+SELECT pg_advisory_unlock(hashtextextended('gridlens auto ' || :tenant_id, 0))
+
+-- name: try_lock_auto_pooled
+-- Behind a pooler in transaction mode only a transaction keeps its server session, so one is left open to hold this.
+SELECT pg_try_advisory_xact_lock(hashtextextended('gridlens auto ' || :tenant_id, 0))
+
 -- name: auto_is_locked
 -- A 64-bit advisory key stands in pg_locks as two halves.
 SELECT EXISTS (

@@ -10,9 +10,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 import sqlalchemy as sa
-from helpers import FROZEN, FULL_FLEET, SMALL_FLEET, Server, server_folder
+from existing_shapes import Shape, demo_on, migrate, template_of
+from helpers import FROZEN, FULL_FLEET, SMALL_FLEET, TENANT, Server, server_folder
 
 import gridlens_core.demo
+from gridlens_core.brief import Brief, make_brief
 from gridlens_core.database import Database, connect
 from gridlens_core.demo import Demo
 from gridlens_core.embedded import start_embedded, stop_embedded
@@ -24,6 +26,7 @@ hypothesis.settings.register_profile("gridlens", deadline=None, database=None)
 hypothesis.settings.load_profile("gridlens")
 
 _numbers = count(1)
+_briefs: list[Brief] = []
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -136,6 +139,26 @@ def demo(make_demo: Callable[..., Demo]) -> Demo:
 
 
 @pytest.fixture
+def shown(demo: Demo) -> Demo:
+    """A demo in which something was shown: a sag that is over, a theft and an outage that run."""
+    demo.trigger(TENANT, "voltage-sag", feeder_id="FEEDER_2", severity=0.6, duration_minutes=15)
+    demo.publish(TENANT, cycles=2)
+    demo.trigger(TENANT, "theft", feeder_id="FEEDER_7", severity=0.7, duration_minutes=120)
+    demo.publish(TENANT)
+    demo.trigger(TENANT, "comms-outage", feeder_id="FEEDER_4", severity=1, duration_minutes=60)
+    demo.publish(TENANT, cycles=2)
+    return demo
+
+
+@pytest.fixture
+def brief(request: pytest.FixtureRequest) -> Brief:
+    """The brief of `shown`, made once: nothing in it can change."""
+    if not _briefs:
+        _briefs.append(make_brief(request.getfixturevalue("shown"), TENANT))
+    return _briefs[0]
+
+
+@pytest.fixture
 def existing_url(new_database: Callable[..., str]) -> Callable[..., str]:
     """`existing_url(sql="")` -> address of a database GridLens did not make, its shape given by SQL."""
 
@@ -169,3 +192,22 @@ def open_database() -> Iterator[Callable[..., Database]]:
 def local(new_database: Callable[..., str], seeded_template: str, open_database: Callable[..., Database]) -> Database:
     """A fresh copy of the seeded local database, without a Demo around it."""
     return open_database(new_database(seeded_template), is_local=True)
+
+
+@pytest.fixture
+def on(server: Server, new_database: Callable[..., str], tmp_path: Path) -> Iterator[Callable[..., tuple[Demo, str]]]:
+    """`on(shape, migrated=True, start=True, **settings)` -> (Demo, owner's address) on a fresh copy of a shape."""
+    demos: list[Demo] = []
+
+    def make(shape: Shape, *, migrated: bool = True, start: bool = True, **settings: object) -> tuple[Demo, str]:
+        url = new_database(template_of(server, shape))
+        if migrated:
+            migrate(url, shape.role)
+        demos.append(demo_on(url, shape, tmp_path / f"existing{len(demos)}", **settings))
+        if start:
+            demos[-1].start()
+        return demos[-1], url
+
+    yield make
+    for demo in demos:
+        demo.stop()

@@ -148,6 +148,13 @@ def test_a_sag_is_within_the_band_deeper_with_severity_and_takes_no_energy(one: 
         assert np.array_equal(getattr(severe, untouched), getattr(HONEST, untouched)), untouched
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+def test_of_two_sags_the_deeper_is_measured(turn: int) -> None:
+    both = [event("voltage-sag", 0.9), event("voltage-sag", 0.2)][::turn]
+    deeper = emulate(FLEET, SPAN, [event("voltage-sag", 0.9)])
+    assert np.array_equal(emulate(FLEET, SPAN, both).voltage_dv, deeper.voltage_dv)
+
+
 def test_a_severe_sag_is_clearly_deeper_than_a_mild_one() -> None:
     depths = [emulate(FLEET, SPAN, [event("voltage-sag", s)]).voltage_dv[SEVEN].mean() for s in (0.1, 0.4, 0.7, 1.0)]
     assert np.diff(depths).max() < -10

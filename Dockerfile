@@ -1,0 +1,23 @@
+# The dashboard and the API for an existing database (DATABASE_URL). Behind HTTPS: TLS ends at the proxy in front.
+FROM python:3.13-slim
+
+RUN useradd --create-home --uid 10001 gridlens
+WORKDIR /srv/gridlens
+COPY requirements.txt .
+RUN pip install --no-cache-dir -r requirements.txt azure-identity
+COPY app.py ./
+COPY .streamlit .streamlit
+COPY gridlens_core gridlens_core
+COPY pages pages
+COPY sql sql
+
+# Bindings and the trace of KPIs seen; mount a volume here to keep them.
+ENV GRIDLENS_DATA_DIR=/home/gridlens/data PYTHONUNBUFFERED=1
+USER gridlens
+RUN mkdir -p /home/gridlens/data
+EXPOSE 8501
+
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["python", "-c", \
+  "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8501/api/health', timeout=4)"]
+# Listening beyond the machine itself makes the presenter's key required (GRIDLENS_API_KEY).
+CMD ["streamlit", "run", "app.py", "--server.address=0.0.0.0", "--server.port=8501", "--server.headless=true"]

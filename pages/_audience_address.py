@@ -1,0 +1,57 @@
+"""Where the audience's view is found: its address, whether phones can reach it, and a QR code drawn on the spot."""
+
+import socket
+from io import BytesIO
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+import segno
+import streamlit as st
+
+from pages import _frame
+
+FAR_AWAY = ("192.0.2.1", 9)  # reserved for documentation (RFC 5737); nothing is sent, only the way there is asked for
+
+
+def address(tenant_id: str) -> str:
+    """The audience's view as the presenter's browser, or better the whole network, finds it."""
+    here = urlsplit(st.context.url or "http://localhost:8501/walkthrough")
+    port = f":{here.port}" if here.port else ""
+    host = here.hostname or "localhost"
+    if host in _frame.LOOPBACK and not only_this_machine():
+        host = own_address()
+    host = f"[{host}]" if ":" in host else host
+    path = f"{here.path.rsplit('/', 1)[0]}/{_frame.AUDIENCE}"
+    return urlunsplit((here.scheme, host + port, path, urlencode({"tenant": tenant_id}), ""))
+
+
+def only_this_machine() -> bool:
+    """Whether nobody but a browser on this machine can reach the server."""
+    here = urlsplit(st.context.url or "").hostname or "localhost"
+    return st.get_option("server.address") in _frame.LOOPBACK and here in _frame.LOOPBACK
+
+
+def own_address() -> str:
+    """This machine's address in the network it is in; localhost without one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+        try:
+            way.connect(FAR_AWAY)
+        except OSError:
+            return "localhost"
+        return str(way.getsockname()[0])
+
+
+def show(tenant_id: str) -> None:
+    """The QR code, or why there is no use for one."""
+    link = address(tenant_id)
+    st.markdown(f"**For the audience** :gray[read-only; it follows this page]\n\n{link}")
+    if only_this_machine():
+        st.info(
+            "This server listens on this machine only, so phones cannot reach it. For a second screen of this machine "
+            "open the address above. For phones start it with `streamlit run app.py --server.address 0.0.0.0`; "
+            "the presenter then unlocks the controls with the presenter key.",
+            icon=":material/wifi_off:",
+        )
+        return
+    picture = BytesIO()
+    segno.make(link, error="m").save(picture, kind="png", scale=6, border=3)
+    st.image(picture.getvalue(), width=260, alt=f"QR code of {link}")

@@ -1,0 +1,43 @@
+"""The leave-behind: what was just shown, as a one-page brief and as slides, made when somebody asks for them."""
+
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from gridlens_core.brief import file_stem, just_shown
+from pages import _data, _frame
+
+PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+
+
+@_frame.live
+def leave_behind(tenant: str) -> None:
+    """Two downloads; before anything has happened, what there will be."""
+    pulse = _data.pulse(tenant)
+    with st.container(border=True, key="leave_behind"):
+        st.markdown("**Leave-behind** :gray[what was just shown, with the figures of these pages]")
+        if not just_shown(_data.receipts(tenant, pulse), pulse.grid_now):
+            st.caption("As soon as an event has touched a read there is a brief of it here, one page and slides.")
+            return
+        stem = file_stem(tenant, pulse.grid_now.astimezone(ZoneInfo(_data.demo().settings.timezone)))
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.download_button(
+                "One-page brief",
+                lambda: _data.brief_html(tenant, _data.pulse(tenant)),
+                f"{stem}.html",
+                "text/html",
+                key="brief_html",
+                icon=":material/description:",
+                on_click="ignore",
+                help="One HTML page with its pictures inside; print it, or save it as PDF, from any browser.",
+            )
+            st.download_button(
+                "Slides",
+                lambda: _data.brief_slides(tenant, _data.pulse(tenant)),
+                f"{stem}.pptx",
+                PPTX,
+                key="brief_pptx",
+                icon=":material/slideshow:",
+                on_click="ignore",
+                help="Five slides for PowerPoint; their charts and tables can be edited.",
+            )

@@ -1,0 +1,273 @@
+"""The walkthrough: the story in acts, played for the presenter, with what was expected beside what came."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from gridlens_core import words
+from gridlens_core.branding import renamed
+from gridlens_core.control_room import ControlRoom
+from gridlens_core.director import Scene, watched
+from gridlens_core.money import Money, money_of
+from gridlens_core.receipts import Receipt
+from pages import _audience_address, _data, _expected, _frame, _leave_behind, _live, _room
+
+# Heights in pixels; together they fill a screen of 1440 x 900.
+SAY_HEIGHT, CARD_HEIGHT, CHART_HEIGHT, STORY_HEIGHT = 176, 160, 218, 138
+GOING_BACK = {
+    True: "Back, Replay and Jump restore the baseline first and play the acts before at once.",
+    False: "This is an existing database: nothing published is taken back; Back, Replay and Jump only end events.",
+}
+
+tenant = _frame.tenant()
+director = _data.director(tenant)
+acts, brand = director.story.acts, director.story.brand
+
+
+def scene() -> Scene:
+    return _data.news(tenant).scene
+
+
+def room() -> ControlRoom:
+    """The control room at the latest pulse; the chart follows the event."""
+    return renamed(_data.control_room(tenant, _data.pulse(tenant), None, True), brand)
+
+
+def story_receipts() -> list[Receipt]:
+    """What the events since the story's beginning did, newest first."""
+    began_at = scene().began_at
+    receipts = [] if began_at is None else _data.receipts(tenant, _data.pulse(tenant))
+    return [one for one in receipts if began_at is not None and one.event.starts_at >= began_at]
+
+
+def money() -> Money:
+    """What the story's thefts cost and bring back."""
+    pulse = _data.pulse(tenant)
+    since = scene().began_at or pulse.grid_now
+    tariff = _data.demo().settings.tariff_usd_per_kwh
+    return money_of(_data.receipts(tenant, pulse), since, pulse.grid_now, tariff)
+
+
+def play(what: Callable[[], None], said: str) -> None:
+    """Tells the director; the act then plays by itself."""
+
+    def tell() -> str:
+        what()
+        return said
+
+    _frame.act(tell)
+
+
+def pause() -> None:
+    if scene().paused:
+        play(director.resume, "Going on.")
+    else:
+        play(director.pause, "Held; the act goes on when you say so.")
+
+
+def set_autopilot() -> None:
+    on = bool(st.session_state["walk_autopilot"])
+    said = "The autopilot plays act after act." if on else "The autopilot is off."
+    play(lambda: director.autopilot(on), said)
+
+
+def jump() -> None:
+    chosen = st.session_state["walk_jump"]
+    st.session_state["walk_jump"] = None
+    if chosen is not None:
+        play(lambda: director.jump(chosen), f"{acts[chosen].title}: under way.")
+
+
+def act_line(number: int, now: Scene) -> str:
+    """One act of the list: over, on stage, or to come."""
+    title = f"{number + 1}. {acts[number].title}"
+    if number < now.done and number != now.act:
+        return f":green[:material/check_circle:] {title}"
+    if number == now.act:
+        return f":blue[:material/play_circle:] **{title}**"
+    return f":gray[:material/radio_button_unchecked: {title}]"
+
+
+@_frame.live
+def story_list() -> None:
+    now = scene()
+    st.markdown("**The story**")
+    st.markdown("  \n".join(act_line(number, now) for number in range(len(acts))))
+    if now.problem:
+        st.warning(f"Paused: {now.problem}", icon=":material/cloud_off:")
+    for note in now.notes:
+        st.caption(f":material/info: {note}")
+
+
+@_frame.live
+def controls() -> None:
+    now, locked = scene(), not _frame.unlocked()
+    last = now.act is not None and now.act == len(acts) - 1
+    st.progress(now.share, text="Held" if now.paused else now.doing or "Ready")
+    st.button(
+        "Next" if now.act is not None else "Begin",
+        key="walk_next",
+        icon=":material/skip_next:",
+        width="stretch",
+        on_click=play,
+        args=(director.next, "The next act is under way."),
+        disabled=locked or (last and not now.playing),
+    )
+    with st.grid(3, min_column_width=70, gap="xxsmall"):
+        st.button(
+            "Back",
+            key="walk_back",
+            icon=":material/undo:",
+            width="stretch",
+            on_click=play,
+            args=(director.back, "Back to the act before."),
+            disabled=locked or now.act is None,
+        )
+        st.button(
+            "Replay",
+            key="walk_replay",
+            icon=":material/replay:",
+            width="stretch",
+            on_click=play,
+            args=(director.replay, "This act again."),
+            disabled=locked or now.act is None,
+        )
+        st.button(
+            "Resume" if now.paused else "Pause",
+            key="walk_pause",
+            icon=":material/play_arrow:" if now.paused else ":material/pause:",
+            width="stretch",
+            on_click=pause,
+            disabled=locked or not (now.playing or now.paused or now.autopilot),
+        )
+    st.selectbox(
+        "Jump to an act",
+        range(len(acts)),
+        index=None,
+        key="walk_jump",
+        placeholder="Jump to an act",
+        format_func=lambda number: f"{number + 1}. {acts[number].title}",
+        label_visibility="collapsed",
+        on_change=jump,
+        disabled=locked,
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.session_state.get("walk_autopilot") != now.autopilot:
+            st.session_state["walk_autopilot"] = now.autopilot
+        st.toggle("Autopilot", key="walk_autopilot", on_change=set_autopilot, disabled=locked)
+        with st.popover("Audience", icon=":material/qr_code_2:", key="walk_audience"):
+            _audience_address.show(tenant)
+
+
+@_frame.live
+def say() -> None:
+    now = scene()
+    if now.act is None:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.subheader("The executive walkthrough", anchor=False, width="stretch")
+            st.markdown(f":gray[{len(acts)} acts]", width="content")
+        st.markdown(
+            "#### Events are triggered, intervals published and KPI views read as if you clicked; you may click "
+            f"anything yourself at any time. {GOING_BACK[_data.demo().settings.is_local]}",
+            anchors=False,
+        )
+        return
+    act = acts[now.act]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(act.title, anchor=False, width="stretch")
+        st.markdown(f":gray[Act {now.act + 1} of {len(acts)}]", width="content")
+    st.markdown(f"#### {brand.in_words(act.say)}", anchors=False)
+
+
+@_frame.live
+def cards() -> None:
+    _room.cards(room(), CARD_HEIGHT)
+
+
+@_frame.live
+def energy() -> None:
+    _room.energy(room(), CHART_HEIGHT)
+
+
+@_frame.live
+def expected() -> None:
+    """The rehearsed path of the latest event beside the real one; in the end, what each event did."""
+    now = scene()
+    if now.done == len(acts):
+        st.markdown("**What each event did** :gray[measured, by itself]")
+        with st.container(height=CHART_HEIGHT, gap="xsmall", border=False):
+            _expected.summary(story_receipts())
+        return
+    st.markdown("**Expected, and what came** :gray[rehearsed before, rolled back]")
+    kpi = None if now.act is None else watched(acts[now.act], room().kpis)
+    if now.expected is None or kpi is None:
+        st.caption(
+            "An act with an event is rehearsed before it is played; its path then lies here beside the real one."
+        )
+        return
+    seen = _data.demo().trace(tenant).all()
+    _live.show(
+        _expected.path(now.expected, seen, kpi, _data.demo().settings.timezone),
+        "expected_chart",
+        f"{words.KPI_WORDS[kpi][0]}: rehearsed with and without the event, and as it came",
+        CHART_HEIGHT,
+    )
+
+
+@_frame.live
+def happened() -> None:
+    st.markdown("**What just happened**")
+    st.markdown(room().story.replace("$", "\\$"))
+    for receipt in story_receipts()[:1]:
+        st.markdown(brand.in_words(found_words(receipt)))
+
+
+def found_words(receipt: Receipt) -> str:
+    """How the blind view did on the latest event."""
+    score = receipt.score
+    if score is None or not score.cycles:
+        return ""
+    return (
+        f"The suspicious-meters view, which cannot see the events, named {words.count(score.found)} of "
+        f"{words.plural(score.meters, 'meter')} touched on {receipt.event.where}, and "
+        f"{words.count(score.wrongly_named)} others."
+    )
+
+
+@_frame.live
+def dollars() -> None:
+    now = money()
+    st.markdown("**In dollars** :gray[ground truth of the emulator]")
+    with st.grid(2, min_column_width=110, gap="xsmall"):
+        st.metric(
+            "Lost to theft", words.dollars(now.lost_usd), help="Not recorded since the story began, at the tariff."
+        )
+        st.metric(
+            "Recovered a year",
+            words.dollars(now.recovered_usd_a_year),
+            help="What the ended thefts would have cost in a year at the tariff: ground truth, not a KPI view.",
+        )
+
+
+left, right = st.columns([1, 3.4], gap="xsmall")
+with left.container(gap="xsmall"):
+    with st.container(border=True, gap="xsmall"):
+        story_list()
+    with st.container(border=True, gap="xsmall"):
+        controls()
+    with st.container(border=True, gap="xsmall"):
+        dollars()
+    if scene().done == len(acts):
+        _leave_behind.leave_behind(tenant)
+with right.container(gap="xsmall"):
+    with st.container(border=True, gap="xxsmall", height=SAY_HEIGHT, key="say_panel"):
+        say()
+    cards()
+    chart, path = st.columns([1.6, 1], gap="xsmall")
+    with chart.container(border=True, gap="xxsmall"):
+        energy()
+    with path.container(border=True, gap="xxsmall"):
+        expected()
+    with st.container(border=True, gap="xxsmall", height=STORY_HEIGHT, key="story_panel"):
+        happened()
+_frame.read_ahead(room)

@@ -1,0 +1,154 @@
+"""A real browser for tests: the system's Chromium, a page that remembers what went wrong on it, and where things are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+# Nothing of the browser's own goes out to the network while the dashboard's requests are watched.
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PATIENCE_MS = 20_000  # for what a busy machine may take; what is there at once is found at once
+DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+# Loaded directly, a page below the root first looks for the server below its own path, and is answered 404, before
+# it finds it at the root. Streamlit's own way of finding out a base path; nothing of ours can spare it the question.
+PROBES = ("/_stcore/health", "/_stcore/host-config")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium. Without one the test is skipped; in CI that is a failure."""
+    path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
+    if path is None:
+        missing = f"No browser found; looked for {', '.join(CHROMIUM)}."
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visit:
+    """One browser window on the dashboard, with all that it should not have seen."""
+
+    page: Page
+    base_url: str
+    errors: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+
+    def open(self, path: str = "") -> Visit:
+        """Loads a page by its address."""
+        self.page.goto(f"{self.base_url}/{path}")
+        expect(self.keyed("header")).to_be_visible(timeout=PATIENCE_MS)
+        return self
+
+    def control_room(self) -> Visit:
+        """Loads the control room and waits until its charts stand."""
+        self.open()
+        for key in ("energy_chart", "grid_chart", "card_loss_pct", "card_open_tasks", "trigger_theft"):
+            expect(self.keyed(key)).to_be_visible(timeout=PATIENCE_MS)
+        expect(self.keyed("energy_chart").get_by_text("metered", exact=True)).to_be_visible(timeout=PATIENCE_MS)
+        return self
+
+    def keyed(self, key: str) -> Locator:
+        """The element with a Streamlit key."""
+        return self.page.locator(f".st-key-{key}")
+
+    def click(self, key: str) -> None:
+        """Clicks the button with that key."""
+        self.keyed(key).locator("button").first.click()
+
+    def toggle(self, key: str) -> None:
+        """Clicks the switch with that key."""
+        self.keyed(key).locator("label").first.click()
+
+    def choose(self, key: str, option: str) -> None:
+        """Picks an option of the select box with that key."""
+        self.keyed(key).locator("input").click()
+        self.page.get_by_role("option", name=option, exact=True).click()
+
+    def card(self, kpi: str) -> Card:
+        """A KPI card."""
+        return Card(self.keyed(f"card_{kpi}"))
+
+    def says(self, text: str) -> None:
+        """Waits until the click is acknowledged with these words."""
+        expect(self.page.get_by_text(text).first).to_be_visible(timeout=PATIENCE_MS)
+
+    @property
+    def grid_clock(self) -> str:
+        return self.keyed("header").get_by_text("Grid clock").inner_text()
+
+    def sideways_px(self) -> int:
+        """By how much the page is wider than its window."""
+        return int(self._main("main.scrollWidth - main.clientWidth"))
+
+    def overlong_px(self) -> int:
+        """By how much the page is longer than its window."""
+        return int(self._main("main.scrollHeight - main.clientHeight"))
+
+    def _main(self, expression: str) -> Any:
+        return self.page.evaluate(f"(() => {{const main = document.querySelector('.stMain'); return {expression}}})()")
+
+
+@dataclass
+class Card:
+    """A KPI card: value, and change with its cause."""
+
+    locator: Locator
+
+    @property
+    def value(self) -> Locator:
+        return self.locator.locator("[data-testid=stMetricValue]")
+
+    @property
+    def change(self) -> Locator:
+        return self.locator.locator("[data-testid=stMetricDelta]")
+
+
+@contextmanager
+def visiting(browser: Browser, base_url: str, **options: Any) -> Iterator[Visit]:
+    """A window of its own, as another person would have it."""
+    context = browser.new_context(**{"viewport": DESK, "color_scheme": "light", **options})
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    visit = Visit(page, base_url)
+    page.on("console", _errors_into(visit))
+    page.on("pageerror", lambda error: visit.errors.append(str(error)))
+    page.on("request", _strangers_into(visit))
+    yield visit
+    context.close()
+
+
+def _errors_into(visit: Visit) -> Callable[[ConsoleMessage], None]:
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error" and not message.location["url"].endswith(PROBES):
+            visit.errors.append(message.text)
+
+    return note
+
+
+def _strangers_into(visit: Visit) -> Callable[[Request], None]:
+    def note(request: Request) -> None:
+        if not request.url.startswith((visit.base_url, "data:", "blob:")):
+            visit.outside.append(request.url)
+
+    return note
