@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 
 import streamlit as st
 from starlette.routing import Mount
+from streamlit import config
 
 from gridlens_core.api import build_api
 from gridlens_core.demo import Demo, shared_demo
+from gridlens_core.director import stop_directors
 from gridlens_core.embedded import KEY_FILE
 from gridlens_core.errors import SettingsError
 
@@ -20,6 +22,7 @@ async def lifespan(_: object) -> AsyncIterator[None]:
     sys.stdout.flush()
     demo.start_in_background()
     yield
+    stop_directors(demo)
     demo.stop()
 
 
@@ -37,4 +40,7 @@ try:
 except SettingsError as error:
     sys.exit(f"gridlens: {error.message}")
 
+if demo.story.brand.colours is not None:
+    config.set_option("theme.light.primaryColor", demo.story.brand.colours.light)
+    config.set_option("theme.dark.primaryColor", demo.story.brand.colours.dark)
 app = st.App("pages/entry.py", lifespan=lifespan, routes=[Mount("/api", app=build_api(demo))])

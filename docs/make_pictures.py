@@ -32,7 +32,7 @@ BUSY = ", ".join(
     f"{what}:visible" for what in ("[data-testid=stSkeleton]", "[data-testid=stSpinner]", "[data-stale=true]")
 )
 MOST_BYTES = 150_000  # of one picture
-STILL_SHOTS, SHOT_SECONDS, STILL_SECONDS = 3, 0.4, 20  # equal pictures in a row, how far apart, how long at most
+STILL_SHOTS, SHOT_SECONDS, STILL_SECONDS = 3, 0.4, 60  # equal pictures in a row, how far apart, how long at most
 
 
 def main() -> None:

@@ -144,11 +144,19 @@ def _gather(demo: Demo, tenant_id: str) -> Brief:
         since=since,
         until=history[-1].grid_now if history else grid_now,
         kpis=_kpi_rows(at, shown, since, leading),
-        why=why_moved(at, shown, MAIN_KPI.get(leading.event.event_type, "loss_pct")) if leading else None,
+        why=_why(at, shown, leading.event) if leading else None,
         money=money_of(receipts[::-1], begun, grid_now, at.tariff_usd_per_kwh),
         score=session_score([one.score for one in receipts if one.score is not None]),
     )
     return _branded(brief, demo.story.brand)
+
+
+def _why(at: Look, shown: Sequence[Event], leading: Event) -> Why | None:
+    """What moved the KPI the leading event is about; its feeder's loss where the database has no loss of the whole."""
+    why = why_moved(at, shown, MAIN_KPI.get(leading.event_type, "loss_pct"))
+    if why is None and leading.event_type == "theft" and leading.feeder_id is not None:
+        return why_moved(at, shown, FEEDER_LOSS, leading.feeder_id)
+    return why
 
 
 def _branded(brief: Brief, brand: Brand) -> Brief:

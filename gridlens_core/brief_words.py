@@ -296,14 +296,18 @@ def why_sentence(brief: Brief) -> str:
     if brief.why is None:
         return "Not split: a cycle was published without being measured, or the KPI is not in this database."
     parts = words.and_list([f"{bar.label} {bar.text}" for bar in bars(brief.why) if not bar.total])
-    label, kpi = words.KPI_WORDS[brief.why.kpi][0], brief.why.kpi
+    label, kpi = _why_label(brief), brief.why.kpi
     moved = f"{label}: {words.kpi_value(kpi, brief.why.before)} to {words.kpi_value(kpi, brief.why.now)}"
     return f"{moved}; {parts}." if parts else f"{moved}."
 
 
 def why_title(brief: Brief) -> str:
     """Loss today, 12:00 to 14:15"""
-    return f"{words.KPI_WORDS[brief.why.kpi][0]}, {span_shown(brief)}" if brief.why else ""
+    return f"{_why_label(brief)}, {span_shown(brief)}" if brief.why else ""
+
+
+def _why_label(brief: Brief) -> str:
+    return next((short(row.label, 28) for row in brief.kpis if brief.why and row.kpi == brief.why.kpi), "")
 
 
 def span_shown(brief: Brief) -> str:

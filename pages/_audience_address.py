@@ -53,5 +53,5 @@ def show(tenant_id: str) -> None:
         )
         return
     picture = BytesIO()
-    segno.make(link, error="m").save(picture, kind="png", scale=6, border=3)
-    st.image(picture.getvalue(), width=260, alt=f"QR code of {link}")
+    segno.make(link, error="m").save(picture, kind="png", scale=5, border=3)
+    st.image(picture.getvalue(), width=190, alt=f"QR code of {link}")

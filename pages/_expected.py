@@ -68,14 +68,16 @@ def path(rehearsal: Rehearsal, seen: Sequence[Observation], kpi: str, timezone: 
 
 
 def summary(receipts: Sequence[Receipt]) -> None:
-    """One line for each event: what it moved by itself, and what it cost."""
+    """One line for each event: what it moved by itself, whom the blind view named, and what it cost."""
     for receipt in receipts:
         event = receipt.event
         moved = [
             f"{words.KPI_WORDS[line.kpi][0].lower()} {change}"
             for line in receipt.lines
-            if words.shows_change(change := words.change_of(line.kpi, line.effect))
+            if line.kpi.endswith("_pct") and words.shows_change(change := words.change_of(line.kpi, line.effect))
         ]
+        if receipt.score is not None and receipt.score.cycles:
+            moved.append(f"{words.count(receipt.score.found)} of {words.plural(receipt.score.meters, 'meter')} named")
         cost = f"; {words.dollars(receipt.usd)} not recorded" if event.event_type == "theft" else ""
         st.badge(
             _look.called(event), icon=_look.EVENT_ICON.get(event.event_type), color=_look.colour_name(event.event_type)

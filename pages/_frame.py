@@ -163,10 +163,10 @@ def dialog(title: str) -> Callable[[Callable[Parameters, None]], Callable[Parame
 
 def is_local_viewer() -> bool:
     """Whether this browser sits at the machine itself: the server listens there only, and no proxy is between."""
-    headers = st.context.headers
+    headers, address = st.context.headers, st.context.ip_address
     return (
         st.get_option("server.address") in LOOPBACK
-        and st.context.ip_address in (None, *LOOPBACK)  # None is how Streamlit tells of the loopback address
+        and (not isinstance(address, str) or address in LOOPBACK)  # Streamlit gives no address for the loopback's
         and _host(headers.get("Host", "localhost")) in LOOPBACK
         and not any(name in headers for name in PROXY_HEADERS)
     )

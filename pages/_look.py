@@ -67,12 +67,17 @@ def short(feeder: str) -> str:
 
 def ink() -> str:
     """The theme's text colour, for the letters in charts; Streamlit's own gray is too faint on a light page."""
-    return str(st.get_option(f"theme.{st.context.theme.type or 'light'}.textColor"))
+    return _of_theme("textColor")
 
 
 def quiet() -> str:
     """The theme's gray, for lines that carry no colour of their own."""
-    return str(st.get_option(f"theme.{st.context.theme.type or 'light'}.grayColor"))
+    return _of_theme("grayColor")
+
+
+def _of_theme(name: str) -> str:
+    """A colour of the theme file; gray where the server was started without it."""
+    return str(st.get_option(f"theme.{st.context.theme.type or 'light'}.{name}") or "gray")
 
 
 FINDING_ICON = {

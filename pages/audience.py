@@ -7,7 +7,7 @@ from gridlens_core.branding import renamed
 from gridlens_core.control_room import Card
 from pages import _data, _live, _look
 
-CHART_HEIGHT = 300
+CHART_HEIGHT = 284
 
 asked_for = st.query_params.get("tenant", "")
 tenants = _data.demo().settings.tenants

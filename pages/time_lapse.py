@@ -81,6 +81,7 @@ def go_to() -> None:
     """Keeps the chosen time; the end of the bar follows what is published."""
     chosen = st.session_state["lapse_at"]
     st.session_state["lapse_chosen"] = None if chosen == times()[-1] else chosen
+    st.session_state["lapse_moved"] = True
 
 
 @_frame.live
@@ -118,6 +119,8 @@ def controls() -> None:
         format_func=lambda moment: words.clock_time(moment, timezone),
         on_change=go_to,
     )
+    if st.session_state.pop("lapse_moved", False):
+        st.rerun()  # everything else on the page too
 
 
 @_frame.live

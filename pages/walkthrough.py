@@ -53,6 +53,7 @@ def play(what: Callable[[], None], said: str) -> None:
 
     def tell() -> str:
         what()
+        st.session_state["walk_asked"] = True
         return said
 
     _frame.act(tell)
@@ -157,6 +158,8 @@ def controls() -> None:
         st.toggle("Autopilot", key="walk_autopilot", on_change=set_autopilot, disabled=locked)
         with st.popover("Audience", icon=":material/qr_code_2:", key="walk_audience"):
             _audience_address.show(tenant)
+    if st.session_state.pop("walk_asked", False):
+        st.rerun()  # the whole page, without waiting for its next look at the clock
 
 
 @_frame.live

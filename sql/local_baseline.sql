@@ -24,7 +24,8 @@ CREATE TABLE IF NOT EXISTS public.meters (
   PRIMARY KEY (tenant_id, meter_id)
 );
 
--- Energy the substation put into each feeder, one row an interval, and how many reads are due for it.
+-- Energy the substation put into each feeder, one row an interval, and how many reads are due for it. Day and
+-- hour are those of the interval's last instant, taken before the clock on the wall may change.
 CREATE TABLE IF NOT EXISTS public.feeder_supply (
   tenant_id        text NOT NULL,
   feeder_id        text NOT NULL,
@@ -32,8 +33,8 @@ CREATE TABLE IF NOT EXISTS public.feeder_supply (
   interval_minutes integer NOT NULL,
   supplied_kwh     numeric(14,3) NOT NULL,
   meters_due       integer NOT NULL,
-  day  date     GENERATED ALWAYS AS (((read_at AT TIME ZONE :timezone) - interval '1 microsecond')::date) STORED,
-  hour smallint GENERATED ALWAYS AS (extract(hour FROM (read_at AT TIME ZONE :timezone) - interval '1 microsecond')::smallint) STORED,
+  day  date     GENERATED ALWAYS AS (((((read_at AT TIME ZONE 'UTC') - interval '1 microsecond') AT TIME ZONE 'UTC') AT TIME ZONE :timezone)::date) STORED,
+  hour smallint GENERATED ALWAYS AS (extract(hour FROM ((((read_at AT TIME ZONE 'UTC') - interval '1 microsecond') AT TIME ZONE 'UTC') AT TIME ZONE :timezone))::smallint) STORED,
   PRIMARY KEY (tenant_id, feeder_id, read_at)
 );
 CREATE INDEX IF NOT EXISTS feeder_supply_by_day ON public.feeder_supply (tenant_id, day, feeder_id, read_at);
@@ -61,8 +62,8 @@ CREATE TABLE IF NOT EXISTS public.feeder_expectation (
 -- name: timezone
 -- Days and hours follow the setting, also when it changes.
 ALTER TABLE public.feeder_supply
-  ALTER COLUMN day  SET EXPRESSION AS (((read_at AT TIME ZONE :timezone) - interval '1 microsecond')::date),
-  ALTER COLUMN hour SET EXPRESSION AS (extract(hour FROM (read_at AT TIME ZONE :timezone) - interval '1 microsecond')::smallint);
+  ALTER COLUMN day  SET EXPRESSION AS (((((read_at AT TIME ZONE 'UTC') - interval '1 microsecond') AT TIME ZONE 'UTC') AT TIME ZONE :timezone)::date),
+  ALTER COLUMN hour SET EXPRESSION AS (extract(hour FROM ((((read_at AT TIME ZONE 'UTC') - interval '1 microsecond') AT TIME ZONE 'UTC') AT TIME ZONE :timezone))::smallint);
 
 -- name: views
 DROP VIEW IF EXISTS public.v_kpi_fieldops_daily, public.v_kpi_suspicious_meters_daily,

@@ -1,4 +1,4 @@
-"""A real browser for tests: the system's Chromium, a page that remembers what went wrong on it, and where things are."""
+"""A real browser for tests: the system's Chromium, and a window on the dashboard that remembers what went wrong."""
 
 from __future__ import annotations
 

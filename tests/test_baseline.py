@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from helpers import FROZEN, READS, SMALL_FLEET, TENANT, catalogue, checksums
 
 from gridlens_core import baseline
-from gridlens_core.clock import day_start
+from gridlens_core.clock import day_start, local_day
 from gridlens_core.database import Database
 from gridlens_core.emulator import Span, emulate
 from gridlens_core.fleet import Fleet, synthetic_fleet
@@ -89,6 +90,25 @@ def test_supply_is_recorded_once(connection: sa.Connection, fleet: Fleet) -> Non
     }
     assert baseline.latest_supply_at(connection, TENANT) == FROZEN + timedelta(minutes=15)
     assert baseline.latest_supply_at(connection, "OTHER") is None
+
+
+@pytest.mark.parametrize(
+    "zone", ["America/Chicago", "America/Havana", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC", "Pacific/Kiritimati"]
+)
+def test_day_and_hour_are_those_of_the_interval_s_last_instant(
+    new_database: Callable[..., str], open_database: Callable[..., Database], zone: str
+) -> None:
+    with open_database(new_database(), is_local=True).transaction() as connection:
+        baseline.apply_baseline(connection, zone)
+        # March, April, October and November hold every change of clocks of these zones.
+        for month in (3, 4, 10, 11):
+            connection.exec_driver_sql(
+                "INSERT INTO feeder_supply SELECT 'T', 'F', t, 15, 0, 0 FROM "
+                f"generate_series('2026-{month}-01Z'::timestamptz, '2026-{month}-09Z', '15 minutes') t"
+            )
+        for row in connection.exec_driver_sql("SELECT read_at, day, hour FROM feeder_supply"):
+            last = (row.read_at.astimezone(UTC) - timedelta(microseconds=1)).astimezone(ZoneInfo(zone))
+            assert (row.day, row.hour) == (last.date(), last.hour) == (local_day(row.read_at, zone), last.hour)
 
 
 def test_a_meter_is_expected_to_do_what_it_did_at_that_hour(connection: sa.Connection, fleet: Fleet) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from helpers import FROZEN, READS, TENANT, MovableClock, catalogue, checksums
 
 import gridlens_core.demo
+from gridlens_core import auto
 from gridlens_core.database import Database, connect
 from gridlens_core.demo import MAX_CYCLES, Demo
 from gridlens_core.errors import (
@@ -373,11 +375,20 @@ def test_a_reset_while_others_publish_leaves_no_gap(make_demo: MakeDemo) -> None
     assert len(rows_of(demo, FROZEN - HOUR)) == 200 * len([time for time in times if time >= FROZEN - HOUR])
 
 
-def test_a_reset_ends_the_timer_of_this_process(demo: Demo) -> None:
-    demo.auto.start(demo.database, TENANT, 1, 15)
-    assert demo.auto_state(TENANT).here
+def test_a_reset_amid_publishing_on_a_timer_ends_it_and_restores_all(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto, "MIN_SECONDS", 0.01)
+    before = checksums(demo.database.engine)
+    theft(demo)
+    demo.auto.start(demo.database, TENANT, 0.01, 15)
+    deadline = time.monotonic() + 20
+    while demo.pulse(TENANT).grid_now < FROZEN + QUARTER:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     demo.reset(TENANT)
     assert not demo.auto_state(TENANT).running
+    assert checksums(demo.database.engine) == before
 
 
 # --- a database that came from DATABASE_URL -------------------------------------------------------------

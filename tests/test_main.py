@@ -213,7 +213,9 @@ def test_a_bad_option_is_status_2(cli: Cli, arguments: tuple[str, ...], says: st
     [
         pytest.param(("publish", "--cycles", "0"), "cycles is 0; accepted: 1 to 96", id="too few cycles"),
         pytest.param(("publish", "--interval", "7"), "accepted: 5, 10, 15", id="an odd interval"),
-        pytest.param(("publish", "--every", "0.1"), "everySeconds is 0.1; accepted: 0.5 to 3600", id="a timer too fast"),
+        pytest.param(
+            ("publish", "--every", "0.1"), "everySeconds is 0.1; accepted: 0.5 to 3600", id="a timer too fast"
+        ),
         pytest.param(("publish", "--every", "nan"), "everySeconds", id="a timer without a number"),
         pytest.param(("publish", "--every", "5", "--interval", "7"), "intervalMinutes", id="a timer at odd times"),
         pytest.param(("publish", "--tenant", "OTHER"), "'OTHER' is not named in GRIDLENS_TENANTS", id="another tenant"),

@@ -1,4 +1,4 @@
-"""Natural drift plus effects is the movement, whatever the views say; and a measured cycle is a cycle like any other."""
+"""Natural drift plus effects is the movement, whatever the views say; and a measured cycle is a cycle like others."""
 
 from __future__ import annotations
 

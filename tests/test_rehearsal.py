@@ -80,7 +80,7 @@ def test_the_real_path_is_the_rehearsed_one_to_the_last_digit(twins: tuple[Demo,
     before = demo.trace(TENANT).all()[-1].kpis
     demo.publish(TENANT, cycles=4)
     quiet.publish(TENANT, cycles=4)
-    seen, without = ([one for one in each.trace(TENANT).all()][-4:] for each in (demo, quiet))
+    seen, without = (list(each.trace(TENANT).all())[-4:] for each in (demo, quiet))
     assert told.before == before
     assert [cycle.read_at for cycle in told.cycles] == [one.grid_now for one in seen]
     assert [cycle.kpis for cycle in told.cycles] == [one.kpis for one in seen]

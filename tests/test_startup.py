@@ -88,6 +88,19 @@ def test_the_start_tells_how_far_it_has_come(empty: Database) -> None:
     assert told[0].doing == "Reads of 2 meters for Saturday 14 November"
 
 
+@pytest.mark.parametrize(
+    ("day", "hours"), [(date(2026, 3, 8), 23), (date(2026, 11, 1), 25)], ids=["clocks go forward", "clocks go back"]
+)
+def test_the_day_the_clocks_change_is_as_long_as_it_is(empty: Database, day: date, hours: int) -> None:
+    wall = day_start(day + timedelta(days=1), ZONE) + QUARTER
+    prepare(empty, wall=wall, feeders=1, meters_per_feeder=2, history_days=1)
+    assert scalar(empty, f"SELECT count(*) FROM feeder_supply WHERE day = '{day}'") == 4 * hours
+    twice = scalar(empty, f"SELECT count(*) FROM feeder_supply WHERE day = '{day}' AND hour = 1")
+    assert twice == (8 if hours == 25 else 4)
+    skipped = scalar(empty, f"SELECT count(*) FROM feeder_supply WHERE day = '{day}' AND hour = 2")
+    assert skipped == (0 if hours == 23 else 4)
+
+
 # --- starting again -------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gridlens_core.clock import INTERVAL_MINUTES
-from gridlens_core.database import Database
+from gridlens_core.database import Database, connect
 from gridlens_core.demo import Demo
 from gridlens_core.emulator import Span, emulate, event_meters, theft_share
 from gridlens_core.events import Event, end_event, events_in_window, insert_event, new_event
@@ -83,8 +83,6 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def database(server: Any, seeded_template: str) -> Iterator[Database]:
-    from gridlens_core.database import connect
-
     database = connect(server.create("truth", seeded_template), is_local=True)
     yield database
     database.engine.dispose()
@@ -334,8 +332,9 @@ database = connect(sys.argv[1], is_local=True)
 fleet = local_fleet(database, Settings(**SMALL_FLEET), TENANT)
 with database.transaction(read_only=True) as connection:
     schema, now = discover(connection), datetime.fromisoformat(sys.argv[2])
-    truths = {str(one.id): asdict(event_truth(connection, schema, fleet, one, now)) for one in latest_events(connection, TENANT)}
-print(json.dumps(truths))
+    events = latest_events(connection, TENANT)
+    truths = [event_truth(connection, schema, fleet, one, now) for one in events]
+print(json.dumps({str(one.id): asdict(truth) for one, truth in zip(events, truths, strict=True)}))
 """
 
 

@@ -90,4 +90,14 @@ def test_the_presenter_plays_every_act_and_the_audience_follows(stage: Stage, br
         expect(presenter.keyed("walk_next").locator("button")).to_be_disabled()
         assert (presenter.sideways_px(), presenter.overlong_px(), phone.sideways_px()) == (0, 0, 0)
         assert phone.page.locator(", ".join(WIDGETS)).count() == 0
+        presenter.open("time_lapse")
+        bar = presenter.keyed("lapse_at").locator("input")
+        expect(bar).to_be_visible(timeout=PATIENCE_MS)
+        now = presenter.keyed("story_panel").get_by_text("Grid time").inner_text()
+        bar.focus()
+        bar.press("ArrowLeft")
+        expect(presenter.keyed("story_panel")).not_to_contain_text(now)  # the whole page goes back with the bar
+        bar.press("End")
+        expect(presenter.keyed("story_panel")).to_contain_text(now)
+        assert (presenter.sideways_px(), presenter.overlong_px()) == (0, 0)
         assert (presenter.errors, presenter.outside, phone.errors, phone.outside) == ([], [], [], [])
