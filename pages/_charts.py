@@ -14,7 +14,7 @@ from gridlens_core.events import Event
 from pages import _look
 
 CONFIG = {"displayModeBar": False, "scrollZoom": False}
-MOST_FEEDERS = 12
+MOST_FEEDERS, MOST_DAY_NAMES = 12, 10
 TIMELINE_HOURS = 24
 TIMELINE_MARGIN = timedelta(hours=1)
 US_LOSS_PCT = 5.0  # US transmission and distribution, 2018-2022: EIA, FAQ 105
@@ -77,7 +77,11 @@ def days(
         barmode="stack",
         showlegend=len(series) > 1,
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
-        xaxis={"type": "date", "tickformat": "%a %d %b", "nticks": 10},
+        xaxis={
+            "type": "date",
+            "tickformat": "%a %d %b",
+            "tickvals": sorted(by_day, reverse=True)[:: ceil(len(by_day) / MOST_DAY_NAMES) or 1],
+        },
         yaxis={
             "title": unit,
             "range": [0, 1.1 * max([at_least, reference or 0, *by_day.values()])],

@@ -3,6 +3,7 @@ figure changes, and the screen would blink with every interval.)"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from math import ceil, floor, log10
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -125,7 +126,7 @@ def energy(room: ControlRoom, without: bool = True, hours: float = CHART_HOURS) 
             "min": 0,
             "max": _top(data),
             "splitNumber": 3,
-            "axisLabel": {"color": ink, "fontSize": FONT_PX},
+            "axisLabel": {"color": ink, "fontSize": FONT_PX, "showMaxLabel": False},
             "name": "kWh per interval",
             "nameLocation": "middle",
             "nameGap": 36,
@@ -148,11 +149,22 @@ def _line(name: str, times: Sequence[int], kwh: Sequence[float], colour: str, ki
         "type": "line",
         "step": "start",  # a read belongs to the interval before it
         "showSymbol": False,
-        "data": [[time, round(value, 3)] for time, value in zip(times, kwh, strict=True)],
+        "data": _intervals(times, kwh),
         "lineStyle": {"width": 2.5 if kind == "solid" else 1.5, "type": kind, "color": colour},
         "itemStyle": {"color": colour},
         "z": 4,
     }
+
+
+def _intervals(times: Sequence[int], kwh: Sequence[float]) -> list[list[float | None]]:
+    """Points at the intervals' ends, for a line that steps at their starts; it breaks where an interval is missing."""
+    step = min((later - earlier for earlier, later in pairwise(times)), default=0)
+    points: list[list[float | None]] = []
+    for before, time, value in zip((None, *times), times, kwh, strict=False):
+        if before is None or time - before > step:
+            points += [[time - step - 1, None], [time - step, round(value, 3)]]
+        points.append([time, round(value, 3)])
+    return points
 
 
 def _area(name: str, times: Sequence[int], kwh: Sequence[float], colour: str) -> Spec:

@@ -307,12 +307,14 @@ ON CONFLICT DO NOTHING
 
 -- name: learn_feeders
 -- Loss in conductors grows with the square of the load; intervals that lost more than any feeder's conductors
--- can (6 %, US public power distributors call that suspicious) are left out of the fit.
+-- can (6 %, US public power distributors call that suspicious) are left out of the fit. Added up in order of
+-- time, so that the last digit is the same whatever the plan.
 INSERT INTO public.feeder_expectation (tenant_id, day, feeder_id, no_load_kw, load_factor)
-SELECT :tenant_id, :day, feeder_id, coalesce(regr_intercept(loss_kw, kw ^ 2), avg(loss_kw)),
-       coalesce(regr_slope(loss_kw, kw ^ 2), 0)
+SELECT :tenant_id, :day, feeder_id,
+       coalesce(regr_intercept(loss_kw, kw ^ 2 ORDER BY read_at), avg(loss_kw ORDER BY read_at)),
+       coalesce(regr_slope(loss_kw, kw ^ 2 ORDER BY read_at), 0)
 FROM (
-  SELECT feeder_id, supplied_kwh::float8 * 60 / interval_minutes AS kw,
+  SELECT feeder_id, read_at, supplied_kwh::float8 * 60 / interval_minutes AS kw,
          (supplied_kwh - recorded_kwh)::float8 * 60 / interval_minutes AS loss_kw
   FROM public.v_feeder_interval
   WHERE tenant_id = :tenant_id AND day < :day AND day >= CAST(:day AS date) - 28
