@@ -358,20 +358,22 @@ def why_moved(at: Look, running: Sequence[Event], kpi: str, feeder_id: str | Non
 
 
 def _change(why: Why) -> tuple[str, bool, str | None]:
-    """The whole change with the causes that show in it, the largest first; the first gives the colour."""
-    text = words.change_of(why.kpi, why.now - why.before)
+    """The whole change with the causes that pull its way, the largest first; the first gives the colour."""
+    change = why.now - why.before
+    text = words.change_of(why.kpi, change)
     if not words.shows_change(text):
         return "no change", False, None
-    largest_first = sorted(why.steps, key=lambda step: abs(step.change), reverse=True)
-    events = [
+    pulling = [
         step
-        for step in largest_first
-        if step.label != NATURAL_DRIFT and words.shows_change(words.change_of(why.kpi, step.change))
+        for step in sorted(why.steps, key=lambda step: abs(step.change), reverse=True)
+        if step.change * change > 0 and words.shows_change(words.change_of(why.kpi, step.change))
     ]
-    if not events or largest_first[0].label == NATURAL_DRIFT:
-        return f"{text} drift", True, None
-    causes = dict.fromkeys(EVENT_WORDS.get(step.cause or "", "several events") for step in events)
-    return f"{text} {words.and_list(list(causes))}", True, events[0].cause
+    causes = [step for step in pulling if step.label != NATURAL_DRIFT or step is pulling[0]]
+    named = dict.fromkeys(
+        "drift" if step.label == NATURAL_DRIFT else EVENT_WORDS.get(step.cause or "", "several events")
+        for step in causes
+    )
+    return f"{text} {words.and_list(list(named)) or 'drift'}", True, causes[0].cause if causes else None
 
 
 def _quiet_story(connection: sa.Connection, at: Look) -> str:

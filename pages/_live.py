@@ -307,7 +307,12 @@ def _scatter(state: str, marks: Mapping[str, Sequence[Sequence[MeterState]]], fe
         "type": "scatter",
         "symbol": look.symbol,
         "symbolSize": look.size,
-        "itemStyle": {"color": look.colour, "opacity": look.opacity},
+        "itemStyle": {
+            "color": "transparent" if look.hollow else look.colour,
+            "opacity": look.opacity,
+            "borderColor": look.colour,
+            "borderWidth": 2 if look.hollow else 0,
+        },
         "data": [
             {"name": _note(some), "value": [place, feeders.index(feeder)]}
             for feeder, of_feeder in marks.items()

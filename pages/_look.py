@@ -36,6 +36,7 @@ class MeterLook:
     symbol: str
     size: int
     opacity: float = 1.0
+    hollow: bool = False
 
 
 CROSS = "path://M3 0L8 5L13 0L16 3L11 8L16 13L13 16L8 11L3 16L0 13L5 8L0 3Z"
@@ -45,7 +46,7 @@ METER_LOOK = {
     "normal": MeterLook("normal", NORMAL, "circle", 6, opacity=0.55),
     "named": MeterLook("suspicious", THEFT, CROSS, 9),
     "low-voltage": MeterLook("low voltage", SAG, POINTING_DOWN, 9),
-    "silent": MeterLook("no read", OUTAGE, "emptyCircle", 8),
+    "silent": MeterLook("no read", OUTAGE, "circle", 9, hollow=True),
 }
 
 

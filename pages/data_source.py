@@ -28,7 +28,7 @@ def source() -> None:
     pulse = _data.pulse(tenant)
     zone = demo.settings.timezone
     latest = "none yet" if pulse.latest_read_at is None else words.clock_time(pulse.latest_read_at, zone)
-    with st.grid(4, min_column_width=160, gap="xsmall"):
+    with st.grid(4, min_column_width=200, gap="xsmall"):
         st.metric(
             "Database",
             "local" if demo.settings.is_local else "existing",
