@@ -1,6 +1,7 @@
 """Cached readers: the one home of what pages ask of the core. Everything comes in as arguments.
 
-All browsers together ask for a pulse at most twice a second; what hangs on it is read anew only when it has changed.
+All browsers together ask for a pulse about as often as one does; what hangs on it is read anew only when it has
+changed.
 """
 
 from dataclasses import dataclass
@@ -25,8 +26,7 @@ from gridlens_core.receipts import Receipt
 
 # A browser looks at the pulse every REFRESH_SECONDS and redraws when it has changed: with both together and the
 # drawing, what another browser or the API did shows within two seconds.
-PULSE_SECONDS = 0.5
-REFRESH_SECONDS = 1.0
+PULSE_SECONDS, REFRESH_SECONDS = 0.7, 0.8
 # What a pulse cannot tell, such as late reads in an existing database, shows within this time.
 SLOW_REFRESH_SECONDS = 30
 PREFLIGHT_SECONDS = 600

@@ -20,6 +20,8 @@ from serving import Served, start_server
 
 CONTROL_ROOM = "Control room"
 PAGES = {  # title -> what stands on the page once it is drawn
+    "Walkthrough": "The story",
+    "Time-lapse": "Grid time on screen",
     "Losses": "Feeders today",
     "Suspicious meters": "Named now, and why",
     "Field operations": "Open tasks by day",
@@ -242,7 +244,7 @@ def test_no_page_is_wider_than_a_phone(browser: Browser, served: Served, api: Ca
         phone.control_room()
         assert phone.sideways_px() == 0
         for title, shown in PAGES.items():
-            phone.open("" if title == CONTROL_ROOM else title.lower().replace(" ", "_"))
+            phone.open("" if title == CONTROL_ROOM else title.lower().replace(" ", "_").replace("-", "_"))
             phone.says(shown)
             assert phone.sideways_px() == 0
 

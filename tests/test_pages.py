@@ -122,6 +122,18 @@ def test_the_same_click_again_is_not_a_second_event(show: Callable[..., AppTest]
     assert len(demo.events(TENANT)) == 1
 
 
+def test_a_card_names_all_that_moved_it_and_not_the_drift_that_pulled_against_it(
+    show: Callable[..., AppTest], demo: Demo
+) -> None:
+    for number, event_type in enumerate(("theft", "voltage-sag", "comms-outage"), start=1):
+        demo.trigger(TENANT, event_type, feeder_id=f"FEEDER_{number}", severity=0.7, duration_minutes=60)
+    demo.publish(TENANT, cycles=2)  # in the second cycle the clean interval would have taken the tasks away again
+    value, change = card(show(demo), "Open field tasks")
+    assert value == "3"
+    assert change.startswith("+3 ")
+    assert sorted(change[3:].replace(" and ", ", ").split(", ")) == ["outage", "sag", "theft"]
+
+
 def test_end_now_ends_the_event_at_the_grid_clock(show: Callable[..., AppTest], demo: Demo) -> None:
     app = show(demo)
     app.button(key="trigger_comms_outage").click().run()
