@@ -8,26 +8,25 @@ import streamlit as st
 from starlette.routing import Mount
 from streamlit import config
 
-from gridlens_core.api import build_api
-from gridlens_core.demo import Demo, shared_demo
-from gridlens_core.director import stop_directors
-from gridlens_core.embedded import KEY_FILE
+from gridlens_core.api.routes import build_api
+from gridlens_core.database.embedded import KEY_FILE
 from gridlens_core.errors import SettingsError
+from gridlens_core.show import Show, make_show, put_on_stage
 
 
 @asynccontextmanager
 async def lifespan(_: object) -> AsyncIterator[None]:
     """Starts the database without holding up the first page, which shows how far the start has come."""
-    sys.stdout.write(f"GridLens: {about_the_key(demo)}\n")
+    sys.stdout.write(f"GridLens: {about_the_key(show)}\n")
     sys.stdout.flush()
-    demo.start_in_background()
+    show.demo.start_in_background()
     yield
-    stop_directors(demo)
-    demo.stop()
+    show.stop()
 
 
-def about_the_key(demo: Demo) -> str:
+def about_the_key(show: Show) -> str:
     """What whoever starts the server must know of its key; one that was set is not repeated."""
+    demo = show.demo
     if demo.api_key is None:
         return "writing is off, because GRIDLENS_API_KEY is not set."
     if demo.settings.api_key is not None:
@@ -36,11 +35,11 @@ def about_the_key(demo: Demo) -> str:
 
 
 try:
-    demo = shared_demo()
+    show = put_on_stage(make_show())
 except SettingsError as error:
     sys.exit(f"gridlens: {error.message}")
 
-if demo.story.brand.colours is not None:
-    config.set_option("theme.light.primaryColor", demo.story.brand.colours.light)
-    config.set_option("theme.dark.primaryColor", demo.story.brand.colours.dark)
-app = st.App("pages/entry.py", lifespan=lifespan, routes=[Mount("/api", app=build_api(demo))])
+if show.story.brand.colours is not None:
+    config.set_option("theme.light.primaryColor", show.story.brand.colours.light)
+    config.set_option("theme.dark.primaryColor", show.story.brand.colours.dark)
+app = st.App("pages/entry.py", lifespan=lifespan, routes=[Mount("/api", app=build_api(show.demo))])

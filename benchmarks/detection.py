@@ -16,17 +16,18 @@ import numpy as np
 import sqlalchemy as sa
 
 from gridlens_core.clock import day_start, local_day
-from gridlens_core.database import connect
-from gridlens_core.detection import Score, score_event, session_score
-from gridlens_core.embedded import start_embedded, stop_embedded
-from gridlens_core.events import Event, insert_event, new_event
-from gridlens_core.fleet import Fleet
-from gridlens_core.kpis import Kpis, read_kpis
-from gridlens_core.publisher import publish_cycle
-from gridlens_core.schema import Schema
+from gridlens_core.database.connection import connect
+from gridlens_core.database.embedded import start_embedded, stop_embedded
+from gridlens_core.database.event_log import insert_event
+from gridlens_core.database.schema import Schema
+from gridlens_core.explanation.detection import Score, score_event, session_score
+from gridlens_core.explanation.kpis import Kpis, read_kpis
+from gridlens_core.explanation.trace import Observation
+from gridlens_core.meters.events import Event, new_event
+from gridlens_core.meters.fleet import Fleet
+from gridlens_core.publishing.publisher import publish_cycle
+from gridlens_core.publishing.seeding import local_fleet, prepare_local
 from gridlens_core.settings import Settings
-from gridlens_core.startup import local_fleet, prepare_local
-from gridlens_core.trace import Observation
 
 TENANT, FEEDER = "DEMO_TENANT", "FEEDER_7"
 FIRST_DAY = datetime(2026, 11, 18, 18, tzinfo=UTC)

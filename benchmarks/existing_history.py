@@ -16,12 +16,12 @@ from time import perf_counter
 
 import sqlalchemy as sa
 
-from gridlens_core.database import Database, connect
-from gridlens_core.embedded import start_embedded, stop_embedded
-from gridlens_core.history import latest_read_at, learn_fleet
-from gridlens_core.publisher import publish_cycle
-from gridlens_core.queries import EVENTS_MIGRATION
-from gridlens_core.schema import discover
+from gridlens_core.database.connection import Database, connect
+from gridlens_core.database.embedded import start_embedded, stop_embedded
+from gridlens_core.database.queries import EVENTS_MIGRATION
+from gridlens_core.database.schema import discover
+from gridlens_core.publishing.history import latest_read_at, learn_fleet
+from gridlens_core.publishing.publisher import publish_cycle
 
 METERS, FEEDERS = 1000, 10
 LATEST = datetime(2026, 11, 18, 18, tzinfo=UTC)

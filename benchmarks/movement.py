@@ -15,14 +15,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from gridlens_core.clock import local_day
-from gridlens_core.database import connect
-from gridlens_core.embedded import start_embedded, stop_embedded
-from gridlens_core.events import insert_event, new_event
-from gridlens_core.kpis import Kpis, read_kpis
-from gridlens_core.movement import SPLIT_EVENTS_AT_MOST, measured_cycle
-from gridlens_core.publisher import publish_cycle, read_grid_now
+from gridlens_core.database.connection import connect
+from gridlens_core.database.embedded import start_embedded, stop_embedded
+from gridlens_core.database.event_log import insert_event
+from gridlens_core.explanation.kpis import Kpis, read_kpis
+from gridlens_core.explanation.movement import SPLIT_EVENTS_AT_MOST, measured_cycle
+from gridlens_core.meters.events import new_event
+from gridlens_core.publishing.publisher import publish_cycle, read_grid_now
+from gridlens_core.publishing.seeding import local_fleet, prepare_local
 from gridlens_core.settings import Settings
-from gridlens_core.startup import local_fleet, prepare_local
 
 TENANT = "DEMO_TENANT"
 NOON = datetime(2026, 11, 18, 18, tzinfo=UTC)

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from gridlens_core.load_model import SLOT_MINUTES, honest_reads, meter_traits
+from gridlens_core.meters.load_model import SLOT_MINUTES, honest_reads, meter_traits
 
 Floats = NDArray[np.float64]
 

@@ -18,8 +18,8 @@ from time import monotonic, sleep
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
-from tests.browser import PATIENCE_MS, chromium
 from tests.serving import ROOT, Served, start_server
+from tests.visits import PATIENCE_MS, chromium
 
 PICTURES = ROOT / "docs" / "pictures"
 NOW = "2026-11-18T18:00:00+00:00"  # a Wednesday noon in Chicago

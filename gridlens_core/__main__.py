@@ -14,17 +14,17 @@ from typing import Any, NoReturn
 
 from pydantic import BaseModel
 
-from gridlens_core.answers import EventFacts, PublishAnswer, QuickcheckAnswer, RehearseAnswer
-from gridlens_core.auto import AutoPublishers
+from gridlens_core.api.answers import EventFacts, PublishAnswer, QuickcheckAnswer, RehearseAnswer
 from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES
-from gridlens_core.database import connect
-from gridlens_core.demo import Demo, Published
+from gridlens_core.database.connection import connect
+from gridlens_core.database.queries import EVENTS_MIGRATION
+from gridlens_core.demo.demo import Demo, Published
 from gridlens_core.errors import DatabaseNotReadyError, GridLensError
-from gridlens_core.events import EVENT_TYPES
-from gridlens_core.patterns import PATTERNS
-from gridlens_core.preflight import preflight, summary
-from gridlens_core.queries import EVENTS_MIGRATION
-from gridlens_core.settings import load_settings
+from gridlens_core.meters.events import EVENT_TYPES
+from gridlens_core.meters.patterns import PATTERNS
+from gridlens_core.preflight.checks import preflight, summary
+from gridlens_core.publishing.auto import AutoPublishers
+from gridlens_core.show import make_show
 
 FAILED, BAD_OPTION, INTERRUPTED = 1, 2, 130
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     demo = None
     try:
-        demo = Demo(load_settings())
+        demo = make_show().demo
         options.run(demo, options)
     except GridLensError as error:
         _complain(error.message)

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from gridlens_core import words
-from gridlens_core.events import Event
+from gridlens_core.meters.events import Event
 from pages import _look
 
 CONFIG = {"displayModeBar": False, "scrollZoom": False}

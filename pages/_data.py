@@ -10,19 +10,22 @@ from typing import Any
 
 import streamlit as st
 
-from gridlens_core import brief_html as one_page
-from gridlens_core import kpis, slides
-from gridlens_core.auto import AutoState
-from gridlens_core.brief import Brief, make_brief
-from gridlens_core.control_room import ControlRoom
-from gridlens_core.demo import Demo, Pulse, shared_demo
-from gridlens_core.director import NOTHING_PLAYED, Director, Scene, director_of
+from gridlens_core.demo.demo import Demo, Pulse
+from gridlens_core.display.control_room import ControlRoom
 from gridlens_core.errors import DatabaseUnavailableError, GridLensError
-from gridlens_core.events import Event
-from gridlens_core.evidence import MeterEvidence
-from gridlens_core.findings import Finding
-from gridlens_core.preflight import preflight as core_preflight
-from gridlens_core.receipts import Receipt
+from gridlens_core.explanation import kpis
+from gridlens_core.explanation.evidence import MeterEvidence
+from gridlens_core.explanation.receipts import Receipt
+from gridlens_core.leave_behind import brief_html as one_page
+from gridlens_core.leave_behind import slides
+from gridlens_core.leave_behind.brief import Brief, make_brief
+from gridlens_core.meters.events import Event
+from gridlens_core.preflight.checks import preflight as core_preflight
+from gridlens_core.preflight.findings import Finding
+from gridlens_core.publishing.auto import AutoState
+from gridlens_core.show import on_stage
+from gridlens_core.walkthrough.director import NOTHING_PLAYED, Director, Scene
+from gridlens_core.walkthrough.story import Story
 
 # A browser looks at the pulse every REFRESH_SECONDS and redraws when it has changed: with both together and the
 # drawing, what another browser or the API did shows within two seconds.
@@ -45,12 +48,17 @@ class News:
 
 def demo() -> Demo:
     """The demo this process serves."""
-    return shared_demo()
+    return on_stage().demo
 
 
 def director(tenant_id: str) -> Director:
     """The one that plays the tenant's walkthrough."""
-    return director_of(demo(), tenant_id)
+    return on_stage().director(tenant_id)
+
+
+def story() -> Story:
+    """The walkthrough, and whose brand it carries."""
+    return on_stage().story
 
 
 @st.cache_data(ttl=PULSE_SECONDS, max_entries=50, show_spinner=False)
@@ -127,7 +135,7 @@ def meter_evidence(tenant_id: str, at: Pulse, meter_id: str) -> MeterEvidence:
 @st.cache_data(ttl=SLOW_REFRESH_SECONDS, max_entries=20, show_spinner=False)
 def brief(tenant_id: str, at: Pulse) -> Brief:
     """What was just shown, at a pulse."""
-    return make_brief(demo(), tenant_id)
+    return make_brief(demo(), story().brand, tenant_id)
 
 
 @st.cache_data(ttl=SLOW_REFRESH_SECONDS, max_entries=20, show_spinner=False)

@@ -6,9 +6,9 @@ from datetime import datetime
 import streamlit as st
 
 from gridlens_core import words
-from gridlens_core.receipts import Receipt
-from gridlens_core.rehearsal import Rehearsal
-from gridlens_core.trace import Observation
+from gridlens_core.explanation.receipts import Receipt
+from gridlens_core.explanation.rehearsal import Rehearsal
+from gridlens_core.explanation.trace import Observation
 from pages import _live, _look
 
 Path = dict[datetime, float]

@@ -9,12 +9,12 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from gridlens_core import words
-from gridlens_core.control_room import Why
+from gridlens_core.display.control_room import Why
 from gridlens_core.errors import GridLensError
-from gridlens_core.events import EVENT_NAMES, EVENT_TYPES
-from gridlens_core.evidence import MeterEvidence
-from gridlens_core.rehearsal import Rehearsal
-from gridlens_core.trace import Observation
+from gridlens_core.explanation.evidence import MeterEvidence
+from gridlens_core.explanation.rehearsal import Rehearsal
+from gridlens_core.explanation.trace import Observation
+from gridlens_core.meters.events import EVENT_NAMES, EVENT_TYPES
 from pages import _charts, _data, _frame, _look
 
 KPI_WORDS = words.KPI_WORDS

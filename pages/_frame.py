@@ -10,7 +10,7 @@ import streamlit as st
 
 from gridlens_core import words
 from gridlens_core.errors import GridLensError
-from gridlens_core.preflight import unreachable
+from gridlens_core.preflight.checks import unreachable
 from pages import _data, _look
 
 AUDIENCE = "audience"  # the address of the audience's view
@@ -63,7 +63,7 @@ def header() -> None:
     for of_the_last_page in ("dialog", "read_ahead"):  # a run of the whole page closes a dialog
         st.session_state.pop(of_the_last_page, None)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="header"):
-        st.markdown(f"**{_look.plain(_data.demo().story.brand.name)}**", width="content")
+        st.markdown(f"**{_look.plain(_data.story().brand.name)}**", width="content")
         st.selectbox(
             "Tenant",
             _data.demo().settings.tenants,

@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from gridlens_core.brief import file_stem, just_shown
+from gridlens_core.leave_behind.brief import file_stem, just_shown
 from pages import _data, _frame
 
 PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"

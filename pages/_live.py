@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from gridlens_core import words
-from gridlens_core.control_room import CHART_HOURS, Card, ControlRoom, IntervalEnergy, MeterState
-from gridlens_core.events import Event
+from gridlens_core.display.control_room import CHART_HOURS, Card, ControlRoom, IntervalEnergy, MeterState
+from gridlens_core.meters.events import Event
 from pages import _look
 
 ROOM_AHEAD = timedelta(hours=1)  # shown to the right of the grid clock, where events reach into

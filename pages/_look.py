@@ -7,8 +7,8 @@ from typing import Literal
 import streamlit as st
 
 from gridlens_core import colours, words
-from gridlens_core.events import Event
-from gridlens_core.findings import Finding
+from gridlens_core.meters.events import Event
+from gridlens_core.preflight.findings import Finding
 
 THEFT, SAG, OUTAGE, NORMAL = colours.THEFT, colours.SAG, colours.OUTAGE, colours.NORMAL
 SUPPLIED, METERED = colours.SUPPLIED, colours.METERED

@@ -4,7 +4,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from gridlens_core.clock import day_start
-from gridlens_core.realism import emulated_day, figures, real_day
+from gridlens_core.meters.realism import emulated_day, figures, real_day
 from pages import _charts, _data, _look
 
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from gridlens_core.control_room import Card, ControlRoom
+from gridlens_core.display.control_room import Card, ControlRoom
 from pages import _live, _look
 
 SPARK_HEIGHT = 40

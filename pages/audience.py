@@ -3,8 +3,8 @@
 import streamlit as st
 
 from gridlens_core import words
-from gridlens_core.branding import renamed
-from gridlens_core.control_room import Card
+from gridlens_core.display.branding import renamed
+from gridlens_core.display.control_room import Card
 from pages import _data, _live, _look
 
 CHART_HEIGHT = 284

@@ -4,10 +4,10 @@ import streamlit as st
 
 from gridlens_core import words
 from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES
-from gridlens_core.control_room import CHART_HOURS, Card, ControlRoom, RunningEvent, Why
+from gridlens_core.display.control_room import CHART_HOURS, Card, ControlRoom, RunningEvent, Why
 from gridlens_core.errors import GridLensError
-from gridlens_core.events import EVENT_NAMES, EVENT_TYPES
-from gridlens_core.patterns import PATTERN_WORDS, PATTERNS
+from gridlens_core.meters.events import EVENT_NAMES, EVENT_TYPES
+from gridlens_core.meters.patterns import PATTERN_WORDS, PATTERNS
 from pages import _data, _explain, _frame, _live, _look
 
 # Heights in pixels; together they fill a screen of 1440 x 900.

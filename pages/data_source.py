@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import streamlit as st
 
 from gridlens_core import words
-from gridlens_core.embedded import KEY_FILE
+from gridlens_core.database.embedded import KEY_FILE
 from gridlens_core.errors import GridLensError
 from pages import _data, _frame, _look, _realism
 

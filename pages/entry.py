@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages import _data, _frame
 
-brand = _data.demo().story.brand
+brand = _data.story().brand
 st.set_page_config(page_title=brand.name, page_icon=str(Path(__file__).with_name("_icon.svg")), layout="wide")
 
 pages = [

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from gridlens_core import words
-from gridlens_core.receipts import Receipt
+from gridlens_core.explanation.receipts import Receipt
 from pages import _charts, _data, _explain, _frame, _leave_behind, _look
 
 MOST_RECEIPTS = 8

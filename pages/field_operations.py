@@ -3,7 +3,7 @@
 import streamlit as st
 
 from gridlens_core import words
-from gridlens_core.schema import FIELDOPS
+from gridlens_core.database.schema import FIELDOPS
 from pages import _charts, _data, _frame, _look
 
 # column -> (word, colour)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from gridlens_core import words
-from gridlens_core.schema import FEEDER_LOSS, OVERVIEW
+from gridlens_core.database.schema import FEEDER_LOSS, OVERVIEW
 from pages import _charts, _data, _frame, _look
 
 tenant = _frame.tenant()

@@ -7,10 +7,10 @@ from typing import Any
 import streamlit as st
 
 from gridlens_core import words
-from gridlens_core.demo import Pulse
-from gridlens_core.detection import Score, session_score
-from gridlens_core.receipts import Receipt
-from gridlens_core.schema import OVERVIEW, SUSPICIOUS
+from gridlens_core.database.schema import OVERVIEW, SUSPICIOUS
+from gridlens_core.demo.demo import Pulse
+from gridlens_core.explanation.detection import Score, session_score
+from gridlens_core.explanation.receipts import Receipt
 from pages import _charts, _data, _explain, _frame, _look
 
 ISSUE_LOOK = {

@@ -5,9 +5,9 @@ from datetime import datetime
 import streamlit as st
 
 from gridlens_core import words
-from gridlens_core.branding import renamed
 from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES
-from gridlens_core.control_room import ControlRoom
+from gridlens_core.display.branding import renamed
+from gridlens_core.display.control_room import ControlRoom
 from pages import _data, _frame, _room
 
 # Seconds from interval to interval: a day has 96 of them.

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import streamlit as st
 
 from gridlens_core import words
-from gridlens_core.branding import renamed
-from gridlens_core.control_room import ControlRoom
-from gridlens_core.director import Scene, watched
-from gridlens_core.money import Money, money_of
-from gridlens_core.receipts import Receipt
+from gridlens_core.display.branding import renamed
+from gridlens_core.display.control_room import ControlRoom
+from gridlens_core.explanation.money import Money, money_of
+from gridlens_core.explanation.receipts import Receipt
+from gridlens_core.walkthrough.director import Scene, watched
 from pages import _audience_address, _data, _expected, _frame, _leave_behind, _live, _room
 
 # Heights in pixels; together they fill a screen of 1440 x 900.

@@ -14,9 +14,9 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from gridlens_core.api import build_api
-from gridlens_core.demo import Demo
-from gridlens_core.events import EVENT_TYPES
+from gridlens_core.api.routes import build_api
+from gridlens_core.demo.demo import Demo
+from gridlens_core.meters.events import EVENT_TYPES
 from gridlens_core.settings import Settings
 
 PUBLISH, REHEARSE = "/api/ami/publish-once", "/api/ami/rehearse"

@@ -13,13 +13,13 @@ import sqlalchemy as sa
 from existing_shapes import Shape, demo_on, migrate, template_of
 from helpers import FROZEN, FULL_FLEET, SMALL_FLEET, TENANT, Server, server_folder
 
-import gridlens_core.demo
-from gridlens_core.brief import Brief, make_brief
-from gridlens_core.database import Database, connect
-from gridlens_core.demo import Demo
-from gridlens_core.embedded import start_embedded, stop_embedded
+from gridlens_core.database.connection import Database, connect
+from gridlens_core.database.embedded import start_embedded, stop_embedded
+from gridlens_core.demo.demo import Demo
+from gridlens_core.display.branding import Brand
+from gridlens_core.leave_behind.brief import Brief, make_brief
+from gridlens_core.publishing.seeding import prepare_local
 from gridlens_core.settings import Settings
-from gridlens_core.startup import prepare_local
 
 # Machines differ in speed, and a found example is told in the failure.
 hypothesis.settings.register_profile("gridlens", deadline=None, database=None)
@@ -95,9 +95,7 @@ def new_database(server: Server) -> Iterator[Callable[..., str]]:
 
 
 @pytest.fixture
-def make_demo(
-    new_database: Callable[..., str], seeded_template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Demo]]:
+def make_demo(new_database: Callable[..., str], seeded_template: str, tmp_path: Path) -> Iterator[Callable[..., Demo]]:
     """`make_demo(clock=None, template=..., start=True, **settings)` -> a local Demo on a database of its own.
 
     The default template is `seeded_template`, None an empty database. A demo's data directory stands for its
@@ -105,9 +103,6 @@ def make_demo(
     """
     addresses: dict[Path, str] = {}
     demos: list[Demo] = []
-    monkeypatch.setattr(
-        gridlens_core.demo, "start_embedded", lambda data_dir: addresses.get(data_dir) or start_embedded(data_dir)
-    )
 
     def make(
         clock: Callable[..., object] | None = None,
@@ -121,7 +116,7 @@ def make_demo(
         data_dir.mkdir(exist_ok=True)
         if data_dir not in addresses:
             addresses[data_dir] = new_database(template)
-        demo = Demo(Settings(**chosen), clock)
+        demo = Demo(Settings(**chosen), clock, lambda data_dir: addresses.get(data_dir) or start_embedded(data_dir))
         demos.append(demo)
         if start:
             demo.start()
@@ -154,7 +149,7 @@ def shown(demo: Demo) -> Demo:
 def brief(request: pytest.FixtureRequest) -> Brief:
     """The brief of `shown`, made once: nothing in it can change."""
     if not _briefs:
-        _briefs.append(make_brief(request.getfixturevalue("shown"), TENANT))
+        _briefs.append(make_brief(request.getfixturevalue("shown"), Brand(), TENANT))
     return _briefs[0]
 
 

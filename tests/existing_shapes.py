@@ -10,9 +10,9 @@ from pathlib import Path
 import sqlalchemy as sa
 from helpers import FROZEN, TENANT, Server
 
-from gridlens_core.bindings import BINDINGS_FILE
-from gridlens_core.demo import Demo
-from gridlens_core.queries import EVENTS_MIGRATION
+from gridlens_core.database.bindings import BINDINGS_FILE
+from gridlens_core.database.queries import EVENTS_MIGRATION
+from gridlens_core.demo.demo import Demo
 from gridlens_core.settings import Settings
 
 SHAPES_DIR = Path(__file__).parent / "shapes"

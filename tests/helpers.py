@@ -16,8 +16,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from gridlens_core.database import Database
-from gridlens_core.events import Event
+from gridlens_core.database.connection import Database
+from gridlens_core.meters.events import Event
 
 TENANT = "DEMO_TENANT"
 # A Wednesday noon in Chicago, CST: no change of clocks near, and hours of the local day on both sides.
@@ -154,7 +154,8 @@ def run_python(script: str, *arguments: str, check: bool = True) -> subprocess.C
 
 def start_python(script: str, *arguments: str) -> subprocess.Popen[str]:
     """Like `run_python`, without waiting for the end."""
-    paths = [str(Path(__file__).parent.parent), str(Path(__file__).parent)]
+    here = Path(__file__).parent
+    paths = [str(folder) for folder in (here.parent, here, here / "unit", here / "database")]
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", script, *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gridlens_core
-from gridlens_core.embedded import KEY_FILE
+from gridlens_core.database.embedded import KEY_FILE
 
 ROOT = Path(gridlens_core.__file__).resolve().parent.parent
 # FEEDER_7 is there, and the history is made in a second or two.

@@ -7,7 +7,7 @@ from pathlib import Path
 from existing_shapes import load, migrate
 from helpers import FROZEN, TENANT, Server
 
-from gridlens_core.demo import Demo
+from gridlens_core.demo.demo import Demo
 from gridlens_core.settings import Settings
 
 VIEWS_DIR = Path(__file__).parent / "views"

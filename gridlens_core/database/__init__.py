@@ -1,0 +1,1 @@
+"""The door to PostgreSQL, and what is found behind it."""

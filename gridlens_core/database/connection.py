@@ -1,0 +1,213 @@
+"""One door to PostgreSQL: engine, short transactions with time limits, and driver errors in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from gridlens_core.database.entra import default_credential, use_tokens, wants_token
+from gridlens_core.errors import (
+    DatabaseBusyError,
+    DatabaseNotReadyError,
+    DatabaseRefusedError,
+    DatabaseUnavailableError,
+    GridLensError,
+    SettingsError,
+)
+
+CONNECT_TIMEOUT_S = 5
+STATEMENT_TIMEOUT_S = 15.0
+LOCK_TIMEOUT_S = 10.0
+LOCAL_HOSTS = frozenset({"", "localhost", "127.0.0.1", "::1"})
+
+# What libpq says when a connection cannot be made, and what we say. libpq gives no error code here.
+_CONNECTION_REASONS = (
+    ("could not translate host name", "the host name is not known"),
+    ("Name or service not known", "the host name is not known"),
+    ("password authentication failed", "the user name or password was not accepted"),
+    ("no password supplied", "the server asks for a password and none was given"),
+    ("no pg_hba.conf entry", "the server does not admit this user from this address"),
+    ("server does not support SSL", "the server does not offer TLS, and the connection asks for it"),
+    ("certificate verify failed", "the server's certificate could not be verified"),
+    ("root certificate file", "the file of trusted certificates is missing"),
+    ("too many connections", "the server has no free connection"),
+    ("too many clients", "the server has no free connection"),
+    ("remaining connection slots", "the server has no free connection"),
+    ("timeout expired", "the server did not answer in time"),
+    ("Connection refused", "nothing listens at that address"),
+    ("No such file or directory", "nothing listens at that address"),
+    ("starting up", "the server is starting up"),
+    ("shutting down", "the server is shutting down"),
+    ("does not exist", "that database or user does not exist on the server"),
+    ("invalid connection option", "DATABASE_URL carries an option that PostgreSQL does not know"),
+    ("invalid sslmode value", "DATABASE_URL carries an sslmode that PostgreSQL does not know"),
+)
+
+_BUSY = {
+    "57014": "a statement took longer than it may",
+    "55P03": "another session holds a lock for too long",
+    "40P01": "two sessions waited for each other",
+    "40001": "another session changed the same rows at the same moment",
+}
+_AWAY = {
+    "53300": "the server has no free connection",
+    "57P01": "the server is shutting down",
+    "57P02": "the server is shutting down",
+    "57P03": "the server is starting up",
+    "3D000": "that database does not exist on the server",
+    "28P01": "the user name or password was not accepted",
+    "28000": "the user name or password was not accepted",
+}
+_REFUSED = {
+    "23": "a rule of the table does not allow these rows",
+    "42501": "this database role lacks the privilege",
+    "42P10": "the table's keys do not allow it",
+    "428C9": "a column is always generated and takes no value",
+    "0A000": "the table or view does not allow it",
+    "25006": "the database is read-only",
+    "22": "a value does not fit the column's type",
+    "P0001": "a trigger of the database refused the rows",
+    "53100": "the database server's disk is full",
+}
+_NOT_READY = {
+    "42P01": "a table or view is missing",
+    "42703": "a column is missing",
+    "42883": "a function is missing",
+    "3F000": "a schema is missing",
+}
+
+
+@dataclass(frozen=True)
+class Database:
+    """An engine, and whether GridLens made the schema behind it (`is_local`) or found it."""
+
+    engine: sa.Engine
+    is_local: bool
+
+    @property
+    def address(self) -> str:
+        """Where the database is, without user or password."""
+        url = self.engine.url
+        if self.is_local:
+            return "embedded PostgreSQL"
+        return f"{url.host or 'local socket'}:{url.port or 5432}/{url.database or ''}"
+
+    @contextmanager
+    def transaction(
+        self, *, statement_timeout_s: float = STATEMENT_TIMEOUT_S, read_only: bool = False
+    ) -> Iterator[sa.Connection]:
+        """A transaction that commits at the end of the block and rolls back on any error.
+
+        Time limits are set for the transaction alone, so that a pooler in transaction mode may sit between.
+        """
+        with plain_errors(), self.engine.begin() as connection:
+            # What is read in one transaction is of one moment, though a cycle may be published meanwhile.
+            mode = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; " if read_only else ""
+            connection.exec_driver_sql(
+                f"{mode}SET LOCAL statement_timeout = {int(statement_timeout_s * 1000)}; "
+                f"SET LOCAL lock_timeout = {int(LOCK_TIMEOUT_S * 1000)}"
+            )
+            yield connection
+
+    def ping(self) -> None:
+        """Raises DatabaseUnavailableError unless the database answers."""
+        with self.transaction(statement_timeout_s=3, read_only=True) as connection:
+            connection.exec_driver_sql("SELECT 1")
+
+
+def connect(url: str, *, is_local: bool) -> Database:
+    """An engine for `url`; connects only when first used. TLS is asked for on any host that is not local.
+
+    Raises SettingsError if `url` cannot be read.
+    """
+    try:
+        parsed = sa.make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+psycopg2")
+    except (exc.ArgumentError, ValueError):  # whose message may show the address
+        raise SettingsError(
+            "DATABASE_URL is no address; accepted: postgresql://USER:PASSWORD@HOST:5432/DATABASE, "
+            "with %-codes for signs such as @ : / # in the password"
+        ) from None
+    if "sslmode" not in parsed.query and not _is_local_host(parsed):
+        parsed = parsed.update_query_dict({"sslmode": "require"})
+    engine = sa.create_engine(
+        parsed,
+        pool_size=5,
+        max_overflow=10,
+        pool_timeout=CONNECT_TIMEOUT_S,
+        pool_pre_ping=True,
+        pool_recycle=300,
+        hide_parameters=True,
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "gridlens"},
+    )
+    if wants_token(parsed):
+        use_tokens(engine, default_credential())
+    return Database(engine, is_local)
+
+
+def _is_local_host(url: sa.URL) -> bool:
+    host = url.host or url.query.get("host", "")
+    return isinstance(host, str) and (host in LOCAL_HOSTS or host.startswith("/"))
+
+
+def is_pooled(connection: sa.Connection) -> bool:
+    """Whether a pooler stands between: the server process is then another one than the connection was told."""
+    told = getattr(getattr(connection.connection.dbapi_connection, "info", None), "backend_pid", None)
+    return bool(connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one() != told)
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turns the driver's errors into GridLens errors that show no driver message and no address."""
+    try:
+        yield
+    except GridLensError:
+        raise
+    except exc.TimeoutError as error:
+        raise DatabaseBusyError("All database connections are in use; nothing was written.") from error
+    except exc.DBAPIError as error:
+        raise in_plain_words(error) from error
+
+
+def _about(error: exc.DBAPIError) -> str:
+    """Which column, constraint or trigger it was, by the names PostgreSQL gives; nothing of the row itself."""
+    diagnostics = getattr(error.orig, "diag", None)
+    state = getattr(error.orig, "pgcode", None)
+    if diagnostics is None or state is None:
+        return ""
+    if state == "23502" and diagnostics.column_name:
+        return f" (column {diagnostics.column_name!r} needs a value and gets none)"
+    if state == "23514" and not diagnostics.constraint_name:
+        return " (no partition takes this time)"
+    if state[:2] == "23" and diagnostics.constraint_name:
+        return f" (constraint {diagnostics.constraint_name!r})"
+    return ""
+
+
+def in_plain_words(error: exc.DBAPIError) -> GridLensError:
+    """The GridLens error for a driver error, by its SQLSTATE, else by what libpq said."""
+    state = getattr(error.orig, "pgcode", None) or ""
+    for table, kind, lead in (
+        (_BUSY, DatabaseBusyError, "The database is busy"),
+        (_AWAY, DatabaseUnavailableError, "The database does not answer"),
+        (_REFUSED, DatabaseRefusedError, "The database refused the write; nothing was written"),
+        (_NOT_READY, DatabaseNotReadyError, "The database is not ready"),
+    ):
+        reason = table.get(state) or table.get(state[:2])
+        if reason:
+            reason += _about(error)
+            return kind(f"{lead}: {reason}.", reason=reason, sqlstate=state)
+    said = str(error.orig)
+    if (
+        error.connection_invalidated
+        or isinstance(error, exc.OperationalError | exc.InterfaceError)
+        or said.startswith("invalid dsn")
+    ):
+        reason = next((ours for theirs, ours in _CONNECTION_REASONS if theirs in said), "the connection was lost")
+        return DatabaseUnavailableError(f"The database does not answer: {reason}.", reason=reason)
+    return DatabaseNotReadyError(
+        f"The database could not carry out a statement (SQLSTATE {state or 'unknown'}).", sqlstate=state
+    )

@@ -1,0 +1,1 @@
+"""What the KPI views say, and why they moved."""

@@ -1,0 +1,38 @@
+"""The brief as one HTML page for screen and paper, its pictures inside; it loads nothing from anywhere."""
+
+from __future__ import annotations
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from gridlens_core import colours
+from gridlens_core.leave_behind import brief_words, svg
+from gridlens_core.leave_behind.brief import Brief
+
+TEMPLATE = "brief.html.j2"
+ENERGY_WIDTH, WATERFALL_WIDTH = 400, 300  # px; together the width of the printed page
+CHART_HEIGHT, LOW_CHART_HEIGHT = 224, 150  # px; lower where the table of events is long
+FEW_EVENTS = 3
+
+_templates = Environment(
+    loader=PackageLoader("gridlens_core.leave_behind", ""),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def brief_html(brief: Brief) -> str:
+    """One page, A4 or Letter."""
+    height = CHART_HEIGHT if len(brief.receipts) <= FEW_EVENTS else LOW_CHART_HEIGHT
+    return _templates.get_template(TEMPLATE).render(
+        brief=brief,
+        say=brief_words,
+        colours=colours,
+        energy_width=ENERGY_WIDTH,
+        waterfall_width=WATERFALL_WIDTH,
+        # The XML writer has escaped every name in these.
+        energy=Markup(svg.energy(brief, ENERGY_WIDTH, height)),
+        waterfall=Markup(svg.waterfall(brief, brief.why, WATERFALL_WIDTH, height)) if brief.why else None,
+    )

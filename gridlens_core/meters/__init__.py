@@ -1,0 +1,1 @@
+"""What meters send: pure arrays in, arrays out; no database."""

@@ -1,0 +1,212 @@
+"""What the meters send: honest reads from the load model, changed by the events that touch them.
+A pure function of its arguments: no database, no clock, no randomness."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridlens_core.clock import as_utc
+from gridlens_core.meters.events import Event
+from gridlens_core.meters.fleet import Fleet
+from gridlens_core.meters.load_model import SLOT_MINUTES, background_missing, technical_loss_wh
+from gridlens_core.meters.patterns import weights
+
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+# Reads that do not arrive in ordinary life; pooled share, DESIGN.md 5 and measured head-ends.
+MISSING_SHARE = 0.002
+
+# A voltage sag, tenths of a volt at 120 V nominal: the contract's band is 108.0 to 114.0 V.
+SAG_TOP_DV = 1136
+SAG_DEPTH_DV = 53
+SAG_SPREAD_DV = 3  # meters keep part of their honest spread around the sagged level
+SAG_REFERENCE_DV = 1210
+SAG_LIMITS_DV = (1080, 1139)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Span:
+    """`count` consecutive intervals of `minutes` each, the first beginning at `start`."""
+
+    start: datetime
+    minutes: int
+    count: int = 1
+
+    @classmethod
+    def ending(cls, read_at: datetime, minutes: int) -> Span:
+        """The one interval whose read is stamped `read_at`."""
+        return cls(as_utc(read_at, "read_at") - timedelta(minutes=minutes), minutes)
+
+    @property
+    def end(self) -> datetime:
+        return self.start + timedelta(minutes=self.minutes * self.count)
+
+    @property
+    def read_times(self) -> list[datetime]:
+        """The `read_at` of each interval: its end."""
+        return [self.start + timedelta(minutes=self.minutes * (k + 1)) for k in range(self.count)]
+
+
+@dataclass(frozen=True)
+class Reads:
+    """The reads of a fleet over a span; arrays are (n_meters, n_intervals) unless said.
+
+    honest_wh : energy the customer used [Wh]
+    recorded_mwh : energy the meter recorded [mWh, a millionth of a kWh]
+    voltage_dv : mean service voltage [tenths of a volt]
+    sent : whether the read arrives at all
+    supplied_wh : (n_feeders, n_intervals) energy the substation put into each feeder [Wh]
+    """
+
+    fleet: Fleet
+    span: Span
+    honest_wh: Ints
+    recorded_mwh: Ints
+    voltage_dv: Ints
+    sent: Flags
+    supplied_wh: Ints
+
+    @property
+    def technical_loss_wh(self) -> Ints:
+        """(n_feeders, n_intervals) lost in conductors and transformers [Wh]."""
+        return self.supplied_wh - self.fleet.sum_by_feeder(self.honest_wh)
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Where the energy of each feeder and interval went, (n_feeders, n_intervals) [mWh]; it closes exactly:
+    supplied = metered + technical_loss + not_recorded + unread."""
+
+    supplied: Ints
+    metered: Ints
+    technical_loss: Ints
+    not_recorded: Ints
+    unread: Ints
+
+
+def balance(reads: Reads) -> Balance:
+    """The energy balance of every feeder and interval."""
+    honest_mwh = reads.honest_wh * 1000
+    by_feeder = reads.fleet.sum_by_feeder
+    return Balance(
+        supplied=reads.supplied_wh * 1000,
+        metered=by_feeder(np.where(reads.sent, reads.recorded_mwh, 0)),
+        technical_loss=reads.technical_loss_wh * 1000,
+        not_recorded=by_feeder(np.where(reads.sent, honest_mwh - reads.recorded_mwh, 0)),
+        unread=by_feeder(np.where(reads.sent, 0, honest_mwh)),
+    )
+
+
+def emulate(fleet: Fleet, span: Span, events: Sequence[Event], missing_share: float = MISSING_SHARE) -> Reads:
+    """The fleet's reads over the span under these events.
+
+    Technical loss and supply follow the honest energy: theft changes what is recorded, not what flows.
+    """
+    honest_wh, honest_dv = honest_intervals(fleet, span)
+    recorded_mwh = honest_wh * 1000
+    voltage_dv = honest_dv.copy()
+    sent = ~_missing(fleet, span, missing_share)
+    for event in events:
+        times = event_intervals(event, span)
+        if not times.any():
+            continue
+        where = np.ix_(event_meters(event, fleet), times)
+        if event.event_type == "theft":
+            left = 1.0 - theft_share(event, span, fleet.timezone)[times]
+            recorded_mwh[where] = np.rint(recorded_mwh[where] * left).astype(np.int64)
+        elif event.event_type == "voltage-sag":
+            voltage_dv[where] = np.minimum(voltage_dv[where], sagged_dv(honest_dv[where], event.fraction))
+        elif event.event_type == "comms-outage":
+            sent[where] = False
+    return Reads(fleet, span, honest_wh, recorded_mwh, voltage_dv, sent, supply_wh(fleet, honest_wh, span.minutes))
+
+
+def honest_intervals(fleet: Fleet, span: Span) -> tuple[Ints, Ints]:
+    """Honest energy [Wh] and voltage [tenths of a volt], each (n_meters, n_intervals).
+
+    Intervals need not be slots: energy within a slot is spread evenly, rounded so that the parts of a
+    slot always add up to the slot.
+    """
+    first_minute = _minutes(span.start)
+    last_minute = first_minute + span.minutes * span.count
+    first_slot = first_minute // SLOT_MINUTES
+    slots = -(-last_minute // SLOT_MINUTES) - first_slot
+    reads = fleet.honest_slots(first_slot, slots)
+    energy, voltage = reads.energy_wh.astype(np.int64), reads.voltage_dv.astype(np.int64)
+    if span.minutes == SLOT_MINUTES and first_minute % SLOT_MINUTES == 0:
+        return energy, voltage
+    edges = np.arange(span.count + 1) * span.minutes + (first_minute - first_slot * SLOT_MINUTES)
+    slot_of_edge, minute = edges // SLOT_MINUTES, edges % SLOT_MINUTES
+    before = np.concatenate([np.zeros((len(fleet), 1), np.int64), np.cumsum(energy, axis=1)], axis=1)
+    within = energy[:, np.minimum(slot_of_edge, slots - 1)] * minute // SLOT_MINUTES
+    return np.diff(before[:, slot_of_edge] + within, axis=1), _mean_voltage(voltage, edges)
+
+
+def _mean_voltage(voltage: Ints, edges: Ints) -> Ints:
+    """Mean of the slots an interval touches, weighted by the minutes it spends in each."""
+    by_minute = np.concatenate(
+        [np.zeros((len(voltage), 1), np.int64), np.cumsum(np.repeat(voltage, SLOT_MINUTES, axis=1), axis=1)], axis=1
+    )
+    sums = np.diff(by_minute[:, edges], axis=1)
+    length = int(edges[1] - edges[0])
+    return np.asarray((2 * sums + length) // (2 * length), dtype=np.int64)
+
+
+def supply_wh(fleet: Fleet, honest_wh: Ints, interval_minutes: int) -> Ints:
+    """(n_feeders, n_intervals) honest energy of each feeder's meters plus its technical loss [Wh]."""
+    delivered = fleet.sum_by_feeder(honest_wh)
+    mean_wh = np.bincount(fleet.feeder_index, weights=fleet.mean_wh_per_slot, minlength=len(fleet.feeders))
+    return delivered + technical_loss_wh(mean_wh[:, None], delivered, interval_minutes / SLOT_MINUTES)
+
+
+def sagged_dv(honest_dv: Ints, severity: float) -> Ints:
+    """Voltage under a sag: deeper with severity, within 108.0 to 114.0 V (DESIGN.md 5)."""
+    spread = np.clip((honest_dv - SAG_REFERENCE_DV) // 10, -SAG_SPREAD_DV, SAG_SPREAD_DV)
+    level = SAG_TOP_DV - round(SAG_DEPTH_DV * severity)
+    return np.asarray(np.clip(level + spread, *SAG_LIMITS_DV), dtype=np.int64)
+
+
+def event_meters(event: Event, fleet: Fleet) -> Flags:
+    """(n_meters,) the meters the event is about."""
+    chosen = np.ones(len(fleet), dtype=bool)
+    if event.feeder_id is not None:
+        chosen &= np.array([feeder == event.feeder_id for feeder in fleet.feeder_ids], dtype=bool)
+    if event.meter_id is not None:
+        chosen &= np.array([meter == event.meter_id for meter in fleet.meter_ids], dtype=bool)
+    return chosen
+
+
+def event_intervals(event: Event, span: Span) -> Flags:
+    """(n_intervals,) the intervals the event's window overlaps."""
+    step = timedelta(minutes=span.minutes)
+    return np.array(
+        [event.overlaps(span.start + k * step, span.start + (k + 1) * step) for k in range(span.count)], dtype=bool
+    )
+
+
+def theft_share(event: Event, span: Span, timezone: str) -> Floats:
+    """(n_intervals,) the share of the energy a theft keeps from being recorded, by its pattern."""
+    starts = [moment - timedelta(minutes=span.minutes) for moment in span.read_times]
+    return event.fraction * weights(event.pattern, event.id, event.starts_at, starts, timezone)
+
+
+def _missing(fleet: Fleet, span: Span, share: float) -> Flags:
+    """An interval's read is missing when the slot it ends in is."""
+    first_minute = _minutes(span.start)
+    ends = first_minute + span.minutes * np.arange(1, span.count + 1) - 1
+    slots = ends // SLOT_MINUTES
+    missing = background_missing(fleet.traits, int(slots[0]), int(slots[-1] - slots[0]) + 1, share)
+    return np.asarray(missing[:, slots - slots[0]], dtype=bool)
+
+
+def _minutes(moment: datetime) -> int:
+    return int((as_utc(moment) - _EPOCH).total_seconds()) // 60

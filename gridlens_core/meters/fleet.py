@@ -1,0 +1,129 @@
+"""The meters of a tenant, and the feeders they hang on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridlens_core.errors import UnknownFeederError, UnknownMeterError
+from gridlens_core.meters.habits import Habits, habit_reads
+from gridlens_core.meters.load_model import MISSING_SHARE, HonestReads, MeterTraits, honest_reads, meter_traits
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Meters in a fixed order, with what the load model needs to know of each.
+
+    meter_ids, feeder_ids : n_meters strings, each meter beside its feeder
+    traits : the load model's arrays, (n_meters,)
+    habits : what the meters' own history says, None for a synthetic fleet
+    timezone : IANA zone whose local time drives the customers' habits
+    """
+
+    tenant_id: str
+    meter_ids: tuple[str, ...]
+    feeder_ids: tuple[str, ...]
+    timezone: str
+    traits: MeterTraits
+    habits: Habits | None = None
+
+    def __len__(self) -> int:
+        return len(self.meter_ids)
+
+    @cached_property
+    def feeders(self) -> tuple[str, ...]:
+        """Feeder ids in the order people count: FEEDER_2 before FEEDER_10."""
+        return tuple(sorted(set(self.feeder_ids), key=natural_key))
+
+    @cached_property
+    def feeder_index(self) -> NDArray[np.int64]:
+        """(n_meters,) position of each meter's feeder in `feeders`."""
+        position = {feeder: number for number, feeder in enumerate(self.feeders)}
+        return np.array([position[feeder] for feeder in self.feeder_ids], dtype=np.int64)
+
+    @cached_property
+    def meters_by_feeder(self) -> NDArray[np.int64]:
+        """(n_feeders,) how many meters each feeder has."""
+        return np.bincount(self.feeder_index, minlength=len(self.feeders))
+
+    def sum_by_feeder(self, values: NDArray[Any]) -> NDArray[np.int64]:
+        """(n_meters, k) whole numbers -> (n_feeders, k), exact sums."""
+        sums = np.zeros((len(self.feeders), values.shape[1]), dtype=np.int64)
+        np.add.at(sums, self.feeder_index, values.astype(np.int64))
+        return sums
+
+    def take(self, chosen: NDArray[np.bool_]) -> Fleet:
+        """The chosen meters alone; their reads do not change."""
+        index = np.flatnonzero(chosen)
+        return replace(
+            self,
+            meter_ids=tuple(self.meter_ids[i] for i in index),
+            feeder_ids=tuple(self.feeder_ids[i] for i in index),
+            traits=self.traits.take(index),
+            habits=None if self.habits is None else self.habits.take(index),
+        )
+
+    def with_habits(self, habits: Habits) -> Fleet:
+        """The same meters, going on as their history did."""
+        return replace(self, habits=habits)
+
+    @property
+    def mean_wh_per_slot(self) -> NDArray[np.float64]:
+        """(n_meters,) long-run energy of a quarter hour [Wh]."""
+        return self.traits.mean_wh_per_slot if self.habits is None else self.habits.mean_wh_per_slot
+
+    @property
+    def missing_share(self) -> float:
+        """Of the reads that are due, those that do not arrive in ordinary life."""
+        return MISSING_SHARE if self.habits is None else self.habits.missing_share
+
+    def honest_slots(self, first_slot: int, n_slots: int) -> HonestReads:
+        """Honest reads of quarter hours, by the load model or by the meters' own habits."""
+        if self.habits is None:
+            return honest_reads(self.traits, first_slot, n_slots, self.timezone)
+        return habit_reads(self.traits, self.habits, first_slot, n_slots, self.timezone)
+
+    def check_target(self, feeder_id: str | None, meter_id: str | None = None) -> None:
+        """Raises UnknownFeederError or UnknownMeterError, naming what there is."""
+        if feeder_id is not None and feeder_id not in self.feeders:
+            raise UnknownFeederError(
+                f"{self.tenant_id} has no feeder {feeder_id!r}; its feeders: {', '.join(self.feeders)}",
+                feeder_id=feeder_id,
+                feeders=list(self.feeders),
+            )
+        if meter_id is None:
+            return
+        on_feeder = [
+            meter for meter, feeder in zip(self.meter_ids, self.feeder_ids, strict=True) if feeder_id in (None, feeder)
+        ]
+        if meter_id not in on_feeder:
+            raise UnknownMeterError(
+                f"{feeder_id or self.tenant_id} has no meter {meter_id!r}; its {len(on_feeder)} meters run "
+                f"from {on_feeder[0]} to {on_feeder[-1]}",
+                meter_id=meter_id,
+                meters=on_feeder[:50],
+            )
+
+
+def fleet_of(tenant_id: str, meter_ids: Sequence[str], feeder_ids: Sequence[str], *, seed: int, timezone: str) -> Fleet:
+    """A fleet of given meters; each one's traits follow from seed, tenant and meter id alone."""
+    traits = meter_traits(seed, tenant_id, meter_ids, feeder_ids)
+    return Fleet(tenant_id, tuple(meter_ids), tuple(feeder_ids), timezone, traits)
+
+
+def synthetic_fleet(tenant_id: str, *, feeders: int, meters_per_feeder: int, seed: int, timezone: str) -> Fleet:
+    """FEEDER_1 to FEEDER_n with meters numbered through, for a tenant that has none yet."""
+    feeder_ids = [f"FEEDER_{1 + number // meters_per_feeder}" for number in range(feeders * meters_per_feeder)]
+    meter_ids = [f"MTR-{1 + number:05d}" for number in range(feeders * meters_per_feeder)]
+    return fleet_of(tenant_id, meter_ids, feeder_ids, seed=seed, timezone=timezone)
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sorts numbers inside names by value."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]

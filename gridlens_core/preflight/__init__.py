@@ -1,0 +1,1 @@
+"""Whether a database can carry the demo."""

@@ -1,0 +1,247 @@
+"""Whether a database can carry the demo: one finding for each thing the demo needs, with the remedy.
+Reads, and tries in a transaction that is rolled back; changes nothing, and never raises for a database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from time import monotonic
+from typing import Any
+
+import sqlalchemy as sa
+
+from gridlens_core.database.bindings import read_corrections
+from gridlens_core.database.connection import Database, connect, is_pooled
+from gridlens_core.database.queries import query
+from gridlens_core.database.schema import READS_TABLE, discover
+from gridlens_core.demo.demo import Demo
+from gridlens_core.errors import DatabaseUnavailableError, GridLensError, SettingsError
+from gridlens_core.preflight.findings import Finding, Subject
+from gridlens_core.preflight.fitness import kpi_views, reads_table, tenant_type
+from gridlens_core.preflight.trial import history
+
+OLDEST_SERVER = 13  # gen_random_uuid() is built in from then on
+EVENT_COLUMNS = {
+    "id": "uuid", "tenant_id": "text", "feeder_id": "text", "meter_id": "text", "event_type": "text",
+    "severity": "numeric", "starts_at": "timestamp with time zone", "ends_at": "timestamp with time zone",
+    "created_at": "timestamp with time zone",
+}  # fmt: skip
+
+# By what the connection failed with.
+CONNECTION_REMEDIES = (
+    ("host name", "Correct the host in DATABASE_URL."),
+    ("password", "Correct user and password in DATABASE_URL, with %-codes for signs such as @ : / # in the password."),
+    ("does not admit", "Let this address in (firewall rule, or private network) for this user."),
+    ("does not offer TLS", "Turn TLS on at the server, or set sslmode=disable in DATABASE_URL for a trusted network."),
+    ("certificate", "Set sslrootcert in DATABASE_URL to 'system' or to the file of the authority's certificate."),
+    ("no free connection", "Close other clients, raise max_connections, or use the pooler's port."),
+    ("in time", "Check host, port and firewall: packets are dropped on the way."),
+    ("nothing listens", "Correct host and port in DATABASE_URL, or start the server."),
+    ("database or user", "Correct the database's name and the user in DATABASE_URL."),
+    ("sslmode", "sslmode is one of disable, prefer, require, verify-ca, verify-full."),
+)
+
+
+def preflight(demo: Demo, tenant_id: str, *, trial: bool = True) -> list[Finding]:
+    """Every finding, in the order in which a demo would stumble; works where the demo could not start.
+
+    trial : also publish one interval and roll it back; a sequence behind an identity column moves on all the same
+    """
+    settings = demo.settings
+    opened: Database | None = None
+    try:
+        if tenant_id not in settings.tenants:
+            return [_tenant_not_named(tenant_id, settings.tenants)]
+        if settings.database_url is None:
+            demo.start()
+            database = demo.database
+        elif demo.ready:
+            database = demo.database
+        else:
+            database = opened = connect(settings.database_url.get_secret_value(), is_local=False)
+        return _all(demo, database, tenant_id, trial)
+    except GridLensError as error:
+        return [unreachable(error)]
+    finally:
+        if opened is not None:
+            opened.engine.dispose()
+
+
+def unreachable(error: GridLensError) -> Finding:
+    """The finding of a database that could not be asked."""
+    what = "Settings" if isinstance(error, SettingsError) else "Connection"
+    remedy = next((remedy for sign, remedy in CONNECTION_REMEDIES if sign in error.message), "")
+    if not remedy and isinstance(error, DatabaseUnavailableError):
+        remedy = "Check DATABASE_URL, and that the server runs."
+    return Finding(what, "blocked", error.message, remedy)
+
+
+def _tenant_not_named(tenant_id: str, tenants: Sequence[str]) -> Finding:
+    return Finding(
+        "Tenant",
+        "blocked",
+        f"{tenant_id!r} is not named in GRIDLENS_TENANTS ({', '.join(tenants)})",
+        "Name the tenant in GRIDLENS_TENANTS.",
+    )
+
+
+def _all(demo: Demo, database: Database, tenant_id: str, trial: bool) -> list[Finding]:
+    began = monotonic()
+    database.ping()
+    milliseconds = 1000 * (monotonic() - began)
+    findings = [_connection(database, milliseconds)]
+    corrections = read_corrections(demo.settings.data_dir)
+    with database.transaction(read_only=True) as connection:
+        schema = discover(connection, corrections, tenants=demo.settings.tenants, today=demo.clock().date())
+    if not database.is_local:
+        demo.adopt(schema)
+    subject = Subject(demo, database, schema, tenant_id)
+    sections: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
+        ("Server", lambda: _server(subject)),
+        ("Grants", lambda: _grants(subject)),
+        ("Writing", lambda: [_writing(subject)]),
+        ("ami_events", lambda: [_events(subject)]),
+        ("Reads table", lambda: reads_table(subject)),
+        ("Tenant", lambda: [tenant_type(subject)]),
+    ]
+    for what, ask in sections:
+        findings += _asked(what, ask)
+    if schema.reads is not None and not any(
+        one.state == "blocked" and one.what in ("Reads table", "Tenant") for one in findings
+    ):
+        findings += _asked("History", lambda: history(subject, trial and _may_try(findings)))
+    findings += _asked("KPI views", lambda: kpi_views(subject))
+    return findings
+
+
+def _asked(what: str, ask: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """The findings of one section; what the database refuses to tell is one too."""
+    try:
+        return list(ask())
+    except GridLensError as error:
+        return [Finding(what, "blocked", error.message)]
+
+
+def _may_try(findings: Sequence[Finding]) -> bool:
+    """Whether nothing found so far forbids an insert."""
+    return not any(one.state == "blocked" and one.what in ("Grants: reads", "Server") for one in findings)
+
+
+def summary(findings: Sequence[Finding]) -> dict[str, Any]:
+    """How many of each state, and whether the demo can run."""
+    count = {state: sum(one.state == state for one in findings) for state in ("passed", "degraded", "blocked")}
+    return {"ok": not count["blocked"], **count}
+
+
+def _connection(database: Database, milliseconds: float) -> Finding:
+    if database.is_local:
+        return Finding("Connection", "passed", f"embedded PostgreSQL, {milliseconds:.0f} ms")
+    user = database.engine.url.username or "the system's user"
+    return Finding("Connection", "passed", f"{database.address} as {user}, answers in {milliseconds:.0f} ms")
+
+
+def _server(subject: Subject) -> Iterator[Finding]:
+    with subject.reading() as connection:
+        yield _tls(subject.database, connection)
+        server = connection.execute(query("preflight.sql", "server")).mappings().one()
+        if server["replica"] or server["read_only"]:
+            found = "a read-only replica" if server["replica"] else "the role's transactions are read-only by default"
+            yield Finding("Server", "blocked", found, "Use the primary's address, and a role that may write.")
+        elif server["major"] < OLDEST_SERVER:
+            yield Finding(
+                "Server", "degraded", f"PostgreSQL {server['version']}", f"{OLDEST_SERVER} or newer is tested."
+            )
+        else:
+            yield Finding("Server", "passed", f"PostgreSQL {server['version']}, {server['connections']} connections")
+        if server["superuser"] and not subject.database.is_local:
+            yield Finding(
+                "Role", "degraded", f"{server['role']} is a superuser, which is more than GridLens needs",
+                "Use a role of its own: sql/grants.sql.",
+            )  # fmt: skip
+        else:
+            yield Finding("Role", "passed", str(server["role"]))
+        yield _pooler(connection)
+
+
+def _tls(database: Database, connection: sa.Connection) -> Finding:
+    url = database.engine.url
+    info = getattr(connection.connection.dbapi_connection, "info", None)
+    if getattr(info, "ssl_in_use", False):
+        version = info.ssl_attribute("protocol") if info is not None else ""
+        if str(url.query.get("sslmode", "")) == "verify-full":
+            return Finding("TLS", "passed", f"{version}, the server's certificate is checked")
+        return Finding(
+            "TLS", "degraded", f"{version}, but nobody checks whose certificate the server shows",
+            "Add ?sslmode=verify-full&sslrootcert=system to DATABASE_URL.",
+        )  # fmt: skip
+    if database.is_local or (url.host or str(url.query.get("host", ""))).startswith("/") or not url.host:
+        return Finding("TLS", "passed", "not needed: a socket of this machine")
+    if url.host in ("localhost", "127.0.0.1", "::1"):
+        return Finding("TLS", "passed", "not in use; the connection does not leave this machine")
+    return Finding("TLS", "degraded", "not in use", "Add ?sslmode=verify-full&sslrootcert=system to DATABASE_URL.")
+
+
+def _pooler(connection: sa.Connection) -> Finding:
+    if not is_pooled(connection):
+        return Finding("Auto publisher", "passed", "no pooler between: the database's session holds its lock")
+    return Finding(
+        "Auto publisher",
+        "degraded",
+        "a pooler stands between; the lock of the timer is held by a transaction that stays open",
+        "Use the server's own port (5432) for the process that publishes on a timer.",
+    )
+
+
+def _grants(subject: Subject) -> Iterator[Finding]:
+    with subject.reading() as connection:
+        rows = connection.execute(
+            query("preflight.sql", "privileges"), {"names": [READS_TABLE, "ami_events"]}
+        ).mappings()
+        may = {row["relation"]: row for row in rows}
+    reads, events = may.get(READS_TABLE), may.get("ami_events")
+    for what, row, needed in (
+        ("reads", reads, (("reads", "SELECT"), ("inserts", "INSERT"))),
+        ("events", events, (("reads", "SELECT"), ("inserts", "INSERT"), ("updates", "UPDATE"))),
+    ):
+        if row is None:
+            continue  # said where the table is looked for
+        lacking = [word for key, word in needed if not row[key]]
+        has = f"{' and '.join(word for _, word in needed)} on public.{row['relation']}"
+        if lacking:
+            yield Finding(
+                f"Grants: {what}", "blocked", f"no {' and no '.join(lacking)} on public.{row['relation']}",
+                "Have a DBA apply sql/grants.sql.",
+            )  # fmt: skip
+        else:
+            rules = ", with row security" if row["by_row"] else ""
+            yield Finding(f"Grants: {what}", "passed", has + rules)
+
+
+def _writing(subject: Subject) -> Finding:
+    if subject.demo.api_key is None:
+        return Finding(
+            "Writing", "degraded", "off for dashboard and API: GRIDLENS_API_KEY is not set",
+            "Set GRIDLENS_API_KEY to a long secret and start again.",
+        )  # fmt: skip
+    return Finding("Writing", "passed", "on for whoever has the key")
+
+
+def _events(subject: Subject) -> Finding:
+    with subject.reading() as connection:
+        there = {row.name: row.type_name for row in connection.execute(query("preflight.sql", "event_columns"))}
+        creates = connection.execute(query("preflight.sql", "server")).mappings().one()["creates"]
+    if not there:
+        by_dba = 'a DBA: psql "$DATABASE_URL" -f sql/phase3_ami_events.sql, then sql/grants.sql'
+        remedy = f"Run: python -m gridlens_core migrate (or {by_dba})." if creates else f"Ask {by_dba}."
+        return Finding("ami_events", "blocked", "public.ami_events is missing", remedy)
+    missing = [name for name in EVENT_COLUMNS if name not in there]
+    if missing:
+        return Finding(
+            "ami_events", "blocked", f"no column {', '.join(missing)}",
+            "The table is another one: its columns are those of sql/phase3_ami_events.sql.",
+        )  # fmt: skip
+    other = [f"{name} is {there[name]}, not {usual}" for name, usual in EVENT_COLUMNS.items() if there[name] != usual]
+    if other:
+        return Finding(
+            "ami_events", "degraded", "; ".join(other), "The types of the contract: sql/phase3_ami_events.sql."
+        )
+    return Finding("ami_events", "passed", f"all {len(EVENT_COLUMNS)} columns of the contract")

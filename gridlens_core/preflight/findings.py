@@ -1,0 +1,66 @@
+"""One line of the preflight, and what it is a line about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Literal
+
+import sqlalchemy as sa
+
+from gridlens_core.clock import local_day
+from gridlens_core.database.connection import Database, plain_errors
+from gridlens_core.database.schema import Schema
+from gridlens_core.demo.demo import Demo
+from gridlens_core.explanation.kpis import Kpis, newest_day, read_kpis
+
+State = Literal["passed", "degraded", "blocked"]
+
+TRIAL_TIMEOUT_S, TRIAL_LOCK_S = 15, 2
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the preflight; a `remedy` is there where something can be done."""
+
+    what: str
+    state: State
+    found: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is looked at."""
+
+    demo: Demo
+    database: Database
+    schema: Schema
+    tenant_id: str
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        with self.database.transaction(read_only=True) as connection:
+            yield connection
+
+    def kpis(self, connection: sa.Connection, grid_now: datetime) -> Kpis:
+        """Today's, by whatever day the views call today."""
+        local = local_day(grid_now, self.demo.settings.timezone)
+        day: date = local
+        if not self.database.is_local:
+            day = newest_day(connection, self.schema, self.tenant_id, grid_now) or local
+        return read_kpis(connection, self.schema, self.tenant_id, day)
+
+
+@contextmanager
+def rolled_back(database: Database) -> Iterator[sa.Connection]:
+    with plain_errors(), database.engine.connect() as connection:
+        try:
+            connection.exec_driver_sql(
+                f"SET LOCAL statement_timeout = '{TRIAL_TIMEOUT_S}s'; SET LOCAL lock_timeout = '{TRIAL_LOCK_S}s'"
+            )
+            yield connection
+        finally:
+            connection.rollback()

@@ -1,0 +1,249 @@
+"""The history that publishing goes on from, and one interval on trial, clean and under a theft, rolled back.
+From these follow the figures of the preflight; nothing stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+from time import monotonic
+from uuid import UUID
+
+import numpy as np
+import sqlalchemy as sa
+
+from gridlens_core import words
+from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, local_day
+from gridlens_core.database.bindings import BINDINGS_FILE
+from gridlens_core.database.connection import plain_errors
+from gridlens_core.database.queries import query
+from gridlens_core.database.schema import FEEDER_LOSS, OVERVIEW, Schema
+from gridlens_core.demo.demo import QUICK_VIEWS_S, Demo
+from gridlens_core.errors import GridLensError
+from gridlens_core.explanation.kpis import Kpis
+from gridlens_core.explanation.movement import value_of
+from gridlens_core.meters.emulator import Span, emulate
+from gridlens_core.meters.events import Event
+from gridlens_core.meters.fleet import Fleet
+from gridlens_core.preflight.findings import Finding, Subject, rolled_back
+from gridlens_core.preflight.fitness import TITLES
+from gridlens_core.publishing import seeding as startup
+from gridlens_core.publishing.history import interval_of, latest_read_at
+from gridlens_core.publishing.publisher import read_grid_now, write_reads
+
+FAR_AHEAD = timedelta(days=2)  # of the grid clock, more than a demo runs
+STALE = timedelta(days=2)
+ODD_LOSS_PCT = 30.0  # of a day; US utilities about 5 % (EIA, FAQ 105)
+KEPT_ENOUGH = 0.995  # of a trial's energy; less was rounded or changed on the way
+
+
+def history(subject: Subject, trial: bool) -> Iterator[Finding]:
+    demo, schema, tenant_id = subject.demo, subject.schema, subject.tenant_id
+    wall = demo.clock()
+    with subject.reading() as connection:
+        latest = latest_read_at(connection, schema, tenant_id)
+        now = read_grid_now(connection, schema, tenant_id, wall, DEFAULT_INTERVAL_MINUTES)
+        volume = connection.execute(query("preflight.sql", "volume")).one()
+    size = "of unknown size, never analysed" if volume.never_analysed else f"about {int(volume.reads):,} reads"
+    tables = f" in {volume.tables} partitions" if volume.tables > 1 else ""
+    yield Finding("History: volume", "passed", size + tables)
+    yield _freshness(demo, tenant_id, latest, wall)
+    if subject.database.is_local:
+        fleet = demo.fleet(tenant_id)
+    else:
+        with subject.reading() as connection:
+            today = local_day(now, demo.settings.timezone)
+            fleet = startup.existing_fleet(connection, schema, demo.settings, tenant_id, latest, today)
+    minutes = DEFAULT_INTERVAL_MINUTES
+    if latest is not None:
+        with subject.reading() as connection:
+            minutes = interval_of(connection, schema.require_reads(), tenant_id, fleet.meter_ids[0], latest)
+    yield _fleet(fleet, minutes, learned=latest is not None)
+    if minutes != DEFAULT_INTERVAL_MINUTES:
+        yield Finding(
+            "History: interval", "degraded",
+            f"reads come every {minutes} minutes, and the dashboard publishes every {DEFAULT_INTERVAL_MINUTES}",
+            f"Publish with --interval {minutes}, or intervalMinutes {minutes} in the API.",
+        )  # fmt: skip
+    if not trial:
+        yield Finding("Trial publish", "degraded", "not tried", "Remove what is blocked, and check again.")
+        return
+    yield from _trial(subject, fleet, minutes)
+
+
+def _freshness(demo: Demo, tenant_id: str, latest: datetime | None, wall: datetime) -> Finding:
+    if latest is None:
+        return Finding(
+            "History: newest", "degraded", f"no read of {tenant_id} yet: a synthetic fleet will be published",
+            "Check GRIDLENS_TENANTS if there should be some.",
+        )  # fmt: skip
+    at = words.clock_time(latest, demo.settings.timezone)
+    if latest - wall > FAR_AHEAD:
+        return Finding(
+            "History: newest", "degraded", f"{latest:%Y-%m-%d %H:%MZ}, {words.span(latest - wall)} ahead of the clock",
+            "The grid clock follows it. If it is a stray read, have it removed by its owner.",
+        )  # fmt: skip
+    if wall - latest > STALE:
+        return Finding(
+            "History: newest", "degraded", f"{latest:%Y-%m-%d %H:%MZ}, {words.span(wall - latest)} old",
+            "Publishing goes on from now and leaves the gap.",
+        )  # fmt: skip
+    return Finding("History: newest", "passed", f"{at}, the grid clock goes on from there")
+
+
+def _fleet(fleet: Fleet, minutes: int, *, learned: bool) -> Finding:
+    per_day = float(fleet.mean_wh_per_slot.mean()) * 96 / 1000
+    found = (
+        f"{words.plural(len(fleet), 'meter')} on {words.plural(len(fleet.feeders), 'feeder')}, "
+        f"every {minutes} min, {per_day:.1f} kWh a day each"
+    )
+    if fleet.habits is not None:
+        volts = fleet.habits.mean_v[~np.isnan(fleet.habits.mean_v)]
+        found += f", about {float(np.median(volts)):.0f} V" if volts.size else ", no voltage"
+    return Finding("Fleet", "passed", f"{found}; {'learned from its history' if learned else 'synthetic'}")
+
+
+def _trial(subject: Subject, fleet: Fleet, minutes: int) -> Iterator[Finding]:
+    """Publishes the next interval clean and under a theft, each rolled back, and reads what became of it."""
+    schema, tenant_id = subject.schema, subject.tenant_id
+    with rolled_back(subject.database) as connection:
+        now = read_grid_now(connection, schema, tenant_id, subject.demo.clock(), minutes)
+        span = Span(now, minutes)
+        clean = connection.begin_nested()
+        try:
+            with plain_errors():
+                reads = emulate(fleet, span, [], 0.0)
+                inserted = write_reads(connection, schema, reads, supply=subject.database.is_local)
+        except GridLensError as error:
+            clean.rollback()
+            yield Finding("Trial publish", "blocked", error.message, _trial_remedy(error))
+            return
+        kept, kwh = _kept(connection, schema, fleet, span)
+        yield _trial_finding(len(fleet), inserted, kept, kwh, float(reads.recorded_mwh.sum()) / 1e6)
+        if not schema.views:
+            return
+        began = monotonic()
+        with plain_errors():
+            before = subject.kpis(connection, span.end)
+        seconds = monotonic() - began
+        yield _speed(seconds)
+        yield from _levels(before)
+        clean.rollback()
+        if seconds > QUICK_VIEWS_S:
+            return
+        with plain_errors():
+            write_reads(
+                connection, schema, emulate(fleet, span, [_theft(fleet, span)], 0.0), supply=subject.database.is_local
+            )
+            yield from _under_theft(before, subject.kpis(connection, span.end), fleet)
+    if _is_partitioned(subject):
+        yield _tomorrow(subject, fleet, span)
+
+
+def _kept(connection: sa.Connection, schema: Schema, fleet: Fleet, span: Span) -> tuple[int, float]:
+    """How many of the trial's reads stand, and their energy."""
+    reads = schema.require_reads()
+    statement = sa.text(
+        f"SELECT count(*) AS reads, coalesce(sum(CAST({reads['kwh']} AS double precision)), 0) AS kwh "
+        f"FROM {reads.quoted} WHERE {reads.of_tenant()} "
+        f"AND {reads['read_at']} = {reads.from_moment('read_at', ':read_at')} "
+        f"AND {reads['meter_id']} = ANY(CAST(:meters AS {reads.type_of('meter_id')}[]))"
+    )
+    parameters = {"tenant_id": fleet.tenant_id, "read_at": span.end, "meters": list(fleet.meter_ids)}
+    row = connection.execute(statement, parameters).one()
+    return int(row.reads), float(row.kwh)
+
+
+def _trial_finding(sent: int, inserted: int, kept: int, kwh: float, sent_kwh: float) -> Finding:
+    if kept < sent:
+        return Finding(
+            "Trial publish", "blocked", f"{inserted} of {sent} reads were taken and {kept} stand at their time",
+            "A trigger, rule or row security drops or moves reads; its owner must let GridLens's pass.",
+        )  # fmt: skip
+    if abs(kwh - sent_kwh) > (1 - KEPT_ENOUGH) * sent_kwh:
+        return Finding(
+            "Trial publish", "degraded", f"{sent} reads were taken, but {kwh:,.1f} of {sent_kwh:,.1f} kWh stand",
+            "The column's type rounds the energy, or a trigger changes it.",
+        )  # fmt: skip
+    return Finding("Trial publish", "passed", f"{sent} reads of the next interval went in, and were rolled back")
+
+
+def _trial_remedy(error: GridLensError) -> str:
+    said = str(error.details.get("reason", ""))
+    for sign, remedy in (
+        ("no partition", "The owner must add the partition for the coming days."),
+        ("needs a value", f"Give it a fixed value in {BINDINGS_FILE}, section [fill]."),
+        ("lacks the privilege", "Have a DBA apply sql/grants.sql."),
+        ("rule of the table", "The owner must say what the rule asks for; the registry may lack these meters."),
+        ("trigger", "The owner of the trigger must let GridLens's reads pass."),
+        ("does not fit", "The ids of this tenant's fleet, or the measures, do not fit the columns' types."),
+        ("holds a lock", "Another session is at work on the table; check again."),
+    ):
+        if sign in said:
+            return remedy
+    return ""
+
+
+def _is_partitioned(subject: Subject) -> bool:
+    with subject.reading() as connection:
+        return int(connection.execute(query("preflight.sql", "volume")).one().tables) > 1
+
+
+def _tomorrow(subject: Subject, fleet: Fleet, span: Span) -> Finding:
+    """Whether one read of a day later would find its partition."""
+    one = fleet.take(np.arange(len(fleet)) == 0)
+    later = Span(span.start + timedelta(days=1), span.minutes)
+    try:
+        with rolled_back(subject.database) as connection:
+            write_reads(connection, subject.schema, emulate(one, later, [], 0.0))
+    except GridLensError as error:
+        return Finding(
+            "Reads: partitions", "degraded", f"none for a day from now: {error.message}", _trial_remedy(error)
+        )
+    return Finding("Reads: partitions", "passed", "there for the next day")
+
+
+def _speed(seconds: float) -> Finding:
+    if seconds <= QUICK_VIEWS_S:
+        return Finding("KPI views: time", "passed", f"all four in {1000 * seconds:.0f} ms")
+    return Finding(
+        "KPI views: time", "degraded", f"{seconds:.1f} s: pages show the last answers, and movements are not measured",
+        "Their owner may index what they read, or materialise them.",
+    )  # fmt: skip
+
+
+def _levels(kpis: Kpis) -> Iterator[Finding]:
+    """A day's loss that no utility has is said, not shown in silence."""
+    loss = kpis.loss_pct
+    if loss is not None and not -ODD_LOSS_PCT <= loss <= ODD_LOSS_PCT:
+        yield Finding(
+            "Overview: level", "degraded", f"loss today is {words.percent(loss)}, which no utility has",
+            "Perhaps it sets a whole day's supply against the reads so far; movements are split exactly all the same.",
+        )  # fmt: skip
+
+
+def _theft(fleet: Fleet, span: Span) -> Event:
+    """Nine tenths of every meter, in the trial alone."""
+    return Event(UUID(int=0), fleet.tenant_id, None, None, "theft", Decimal("0.9"), span.start, span.end, None)
+
+
+def _under_theft(clean: Kpis, stolen: Kpis, fleet: Fleet) -> Iterator[Finding]:
+    """Which way each loss goes under a theft: a mean of kWh that goes by the name of a loss is found out."""
+    feeder = next(iter(clean.feeder_loss_pct), None)
+    for view_name, kpi, of_feeder in ((OVERVIEW, "loss_pct", None), (FEEDER_LOSS, "feeder_loss_pct", feeder)):
+        before, after = (
+            value_of(kpis, kpi, of_feeder) if kpi == "loss_pct" or of_feeder else None for kpis in (clean, stolen)
+        )
+        if before is None or after is None:
+            continue
+        what = f"{TITLES[view_name]}: under theft"
+        points = words.points(after - before)
+        if after > before:
+            yield Finding(what, "passed", f"{points} in one interval of a trial theft of everything")
+        elif after < before:
+            yield Finding(
+                what, "degraded", f"{points}: the column follows the metered energy and is no loss",
+                f"Bind another column in {BINDINGS_FILE}, section [{view_name}], loss_pct; stories say it as it is.",
+            )  # fmt: skip
+        else:
+            yield Finding(what, "degraded", "does not move", "The view may be materialised, or look at other reads.")

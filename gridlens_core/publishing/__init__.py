@@ -1,0 +1,1 @@
+"""Bringing reads into the database, safely."""

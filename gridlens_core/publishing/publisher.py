@@ -1,0 +1,203 @@
+"""Publishing reads: the grid clock, the events and the safe insert, on a connection that is given.
+Never commits, never updates a row: the caller decides whether a cycle stays or is rolled back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import sqlalchemy as sa
+
+from gridlens_core.clock import check_interval, grid_now, local_day
+from gridlens_core.database.event_log import events_in_window
+from gridlens_core.database.queries import query
+from gridlens_core.database.schema import READ_KEY, READ_ROLES, Relation, Schema, quote
+from gridlens_core.errors import BadInputError
+from gridlens_core.meters.emulator import Reads, Span, emulate
+from gridlens_core.meters.events import Event
+from gridlens_core.meters.fleet import Fleet
+from gridlens_core.publishing import baseline, history
+
+DEFAULT_BATCH_ROWS = 20_000
+WHOLE_NUMBERS = ("smallint", "integer", "bigint")
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """What one publish cycle did; `meters` = `inserted` + `already_there` + `not_read`."""
+
+    tenant_id: str
+    read_at: datetime
+    interval_minutes: int
+    meters: int
+    inserted: int
+    already_there: int
+    not_read: int
+    events: tuple[Event, ...]  # those of ami_events that the interval falls under
+
+
+def lock_tenant(connection: sa.Connection, tenant_id: str) -> None:
+    """Waits until no other session publishes for the tenant; holds to the end of the transaction."""
+    connection.execute(query("reads.sql", "lock_tenant"), {"tenant_id": tenant_id})
+
+
+def latest_read_at(connection: sa.Connection, schema: Schema, tenant_id: str) -> datetime | None:
+    """The end of the tenant's newest interval, None where it has none.
+
+    On the local database also of one none of whose reads arrived, lest an outage stop the grid clock.
+    """
+    newest = [history.latest_read_at(connection, schema, tenant_id)]
+    if schema.has_supply:
+        newest.append(baseline.latest_supply_at(connection, tenant_id))
+    return max((moment for moment in newest if moment is not None), default=None)
+
+
+def read_grid_now(
+    connection: sa.Connection, schema: Schema, tenant_id: str, wall: datetime, interval_minutes: int
+) -> datetime:
+    """The tenant's grid clock."""
+    return grid_now(latest_read_at(connection, schema, tenant_id), wall, interval_minutes)
+
+
+def publish_cycle(
+    connection: sa.Connection,
+    schema: Schema,
+    fleet: Fleet,
+    *,
+    wall: datetime,
+    interval_minutes: int,
+    batch_rows: int = DEFAULT_BATCH_ROWS,
+    supply: bool = False,
+    missing_share: float | None = None,
+    events: Sequence[Event] | None = None,
+    also: Sequence[Event] = (),
+    lock: bool = True,
+) -> Cycle:
+    """Publishes the tenant's next interval within the caller's transaction.
+
+    events : these alone act on the reads, for a counterfactual; None for those of ami_events
+    missing_share : of the reads, those that do not arrive in ordinary life; None for the fleet's own
+    also : these act as well, for a rehearsal, which takes no `lock` on the tenant
+    supply : also report the feeders' supply and the nightly estimation (the local database only)
+    """
+    check_interval(interval_minutes)
+    if lock:
+        lock_tenant(connection, fleet.tenant_id)
+    now = read_grid_now(connection, schema, fleet.tenant_id, wall, interval_minutes)
+    span = Span(now, interval_minutes)
+    due_events = events_in_window(connection, fleet.tenant_id, span.start, span.end)
+    acting = [*(due_events if events is None else events), *also]
+    reads = emulate(fleet, span, acting, fleet.missing_share if missing_share is None else missing_share)
+    inserted = write_reads(connection, schema, reads, batch_rows=batch_rows, supply=supply)
+    due = int(reads.sent.sum())
+    return Cycle(
+        tenant_id=fleet.tenant_id,
+        read_at=span.end,
+        interval_minutes=interval_minutes,
+        meters=len(fleet),
+        inserted=inserted,
+        already_there=due - inserted,
+        not_read=len(fleet) - due,
+        events=tuple(due_events),
+    )
+
+
+def publish_span(connection: sa.Connection, schema: Schema, fleet: Fleet, span: Span) -> int:
+    """Publishes a stretch of history on the local database, a local day at the most; returns reads written."""
+    lock_tenant(connection, fleet.tenant_id)
+    events = events_in_window(connection, fleet.tenant_id, span.start, span.end)
+    return write_reads(connection, schema, emulate(fleet, span, events), supply=True)
+
+
+def write_reads(
+    connection: sa.Connection,
+    schema: Schema,
+    reads: Reads,
+    *,
+    batch_rows: int = DEFAULT_BATCH_ROWS,
+    supply: bool = False,
+) -> int:
+    """Inserts the reads that were sent and are not there yet; returns how many went in."""
+    if batch_rows < 1:
+        raise BadInputError.of("batchSize", batch_rows, "a whole number of 1 or more")
+    if supply:
+        day = local_day(reads.span.read_times[0], reads.fleet.timezone)
+        baseline.learn_expectations(connection, reads.fleet.tenant_id, day)
+        baseline.record_supply(connection, reads)
+    statement = insert_statement(schema)
+    fixed = {f"fill_{number}": value for number, value in enumerate(schema.fill.values())}
+    return sum(
+        connection.execute(statement, {"tenant_id": reads.fleet.tenant_id, **fixed, **batch}).rowcount
+        for batch in _batches(reads, batch_rows)
+    )
+
+
+def insert_statement(schema: Schema) -> sa.TextClause:
+    """The safe insert (DESIGN.md 6): typed arrays in, existing reads kept out, nothing updated.
+
+    Values travel as text and are cast to the column's own type, whatever that is.
+    """
+    reads = schema.require_reads()
+    roles = [role for role in READ_ROLES if reads.has(role) and not reads.bindings[role].column.always_generated]
+    value = {role: _cast(reads, role, ":tenant_id" if role == "tenant_id" else f"n.{role}") for role in roles}
+    columns = [reads[role] for role in roles] + [quote(name) for name in schema.fill]
+    values = [value[role] for role in roles] + [f":fill_{number}" for number in range(len(schema.fill))]
+    arrays = ", ".join(f"CAST(:{role} AS text[])" for role in READ_ROLES[1:])
+    select = (
+        f"INSERT INTO {reads.quoted} ({', '.join(columns)}) SELECT {', '.join(values)} "
+        f"FROM unnest({arrays}) AS n({', '.join(READ_ROLES[1:])})"
+    )
+    if schema.unique_key:
+        return sa.text(f"{select} ON CONFLICT DO NOTHING")
+    same = " AND ".join(f"t.{reads[role]} = {value[role]}" for role in READ_KEY)
+    return sa.text(f"{select} WHERE NOT EXISTS (SELECT 1 FROM {reads.quoted} t WHERE {same})")
+
+
+def _cast(reads: Relation, role: str, expression: str) -> str:
+    if role == "read_at":
+        return reads.from_moment(role, expression)
+    if reads.type_of(role) in WHOLE_NUMBERS and role in ("kwh", "voltage"):
+        expression = f"CAST({expression} AS numeric)"  # which is rounded, where text with decimals is refused
+    return f"CAST({expression} AS {reads.type_of(role)})"
+
+
+def _batches(reads: Reads, batch_rows: int) -> Iterator[dict[str, str]]:
+    """The reads that were sent, in batches, each column as a PostgreSQL array literal."""
+    meter, interval = np.nonzero(reads.sent)
+    times = np.array([moment.isoformat() for moment in reads.span.read_times])
+    meter_ids, feeder_ids = np.array(reads.fleet.meter_ids), np.array(reads.fleet.feeder_ids)
+    for first in range(0, len(meter), batch_rows):
+        rows = slice(first, first + batch_rows)
+        m, t = meter[rows], interval[rows]
+        yield {
+            "meter_id": _text_array(meter_ids[m].tolist()),
+            "feeder_id": _text_array(feeder_ids[m].tolist()),
+            "read_at": _text_array(times[t].tolist()),
+            "kwh": _number_array(reads.recorded_mwh[m, t].tolist(), 1_000_000, 6),
+            "voltage": _number_array(reads.voltage_dv[m, t].tolist(), 10, 1),
+        }
+
+
+def _text_array(values: Sequence[str]) -> str:
+    escaped = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    return "{" + ",".join(f'"{value}"' for value in escaped) + "}"
+
+
+def _number_array(values: Sequence[int], unit: int, digits: int) -> str:
+    """Whole numbers of small units as exact decimals."""
+    return "{" + ",".join(f"{value // unit}.{value % unit:0{digits}d}" for value in values) + "}"
+
+
+def local_days(start: datetime, end: datetime, minutes: int, timezone: str) -> Iterator[Span]:
+    """The intervals from `start` to `end`, cut into spans that stay within one local day."""
+    step = timedelta(minutes=minutes)
+    first = start
+    while first + step <= end:
+        day = local_day(first + step, timezone)
+        last = first + step
+        while last + step <= end and local_day(last + step, timezone) == day:
+            last += step
+        yield Span(first, minutes, int((last - first) / step))
+        first = last

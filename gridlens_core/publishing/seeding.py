@@ -1,0 +1,133 @@
+"""Bringing a database to the point where the demo can run, and saying how far that has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import sqlalchemy as sa
+
+from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, day_start, floor_to_interval, grid_now, local_day
+from gridlens_core.database.connection import Database
+from gridlens_core.database.schema import Schema, discover
+from gridlens_core.errors import NotOnExistingDatabaseError
+from gridlens_core.meters.emulator import Span
+from gridlens_core.meters.fleet import Fleet, fleet_of, synthetic_fleet
+from gridlens_core.publishing import baseline
+from gridlens_core.publishing.history import learn_fleet
+from gridlens_core.publishing.publisher import latest_read_at, local_days, publish_span
+from gridlens_core.settings import Settings
+
+SEEDING_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the start has come: what is being done, and the share that is done, 0 to 1."""
+
+    doing: str
+    share: float
+
+
+Report = Callable[[Progress], None]
+
+
+def prepare_local(database: Database, settings: Settings, wall: datetime, report: Report) -> Schema:
+    """Makes the local database's schema and fills the history of every tenant up to now."""
+    _only_local(database)
+    with database.transaction(statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
+        baseline.apply_baseline(connection, settings.timezone)
+        schema = discover(connection)
+    for tenant_id in settings.tenants:
+        fill_history(database, schema, local_fleet(database, settings, tenant_id), settings, wall, report)
+    return schema
+
+
+def local_fleet(database: Database, settings: Settings, tenant_id: str) -> Fleet:
+    """The registered meters of a tenant; one that has none gets a synthetic fleet, which is registered."""
+    _only_local(database)
+    with database.transaction() as connection:
+        meters = baseline.registered_meters(connection, tenant_id)
+        if meters:
+            meter_ids, feeder_ids = zip(*meters, strict=True)
+            return fleet_of(tenant_id, meter_ids, feeder_ids, seed=settings.seed, timezone=settings.timezone)
+        fleet = synthetic_fleet(
+            tenant_id,
+            feeders=settings.feeders,
+            meters_per_feeder=settings.meters_per_feeder,
+            seed=settings.seed,
+            timezone=settings.timezone,
+        )
+        baseline.register_meters(connection, fleet)
+        return fleet
+
+
+def existing_fleet(
+    connection: sa.Connection,
+    schema: Schema,
+    settings: Settings,
+    tenant_id: str,
+    latest: datetime | None,
+    today: date,
+) -> Fleet:
+    """The meters of a tenant's history, going on as they did; a synthetic fleet for a tenant that has none,
+    or whose history is of that fleet."""
+    synthetic = synthetic_fleet(
+        tenant_id,
+        feeders=settings.feeders,
+        meters_per_feeder=settings.meters_per_feeder,
+        seed=settings.seed,
+        timezone=settings.timezone,
+    )
+    if latest is None:
+        return synthetic
+    learned = learn_fleet(
+        connection, schema, tenant_id, latest, today=today, seed=settings.seed, timezone=settings.timezone
+    )
+    ours = dict(zip(synthetic.meter_ids, synthetic.feeder_ids, strict=True))
+    return synthetic if dict(zip(learned.meter_ids, learned.feeder_ids, strict=True)) == ours else learned
+
+
+def fill_history(
+    database: Database, schema: Schema, fleet: Fleet, settings: Settings, wall: datetime, report: Report
+) -> None:
+    """Publishes what is missing between the last read and now, a local day to a transaction.
+
+    A laptop that slept for three days finds its gap filled; a new database gets GRIDLENS_HISTORY_DAYS.
+    """
+    with database.transaction() as connection:
+        spans = missing_spans(connection, schema, fleet, settings, wall)
+    for number, span in enumerate(spans):
+        day = local_day(span.end, settings.timezone)
+        report(Progress(f"Reads of {len(fleet)} meters for {day:%A %d %B}", number / len(spans)))
+        with database.transaction(statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
+            publish_span(connection, schema, fleet, span)
+    if len(spans) > 1:
+        # The planner has not seen the new rows yet, and its first plans would be slow ones.
+        with database.transaction(statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
+            connection.exec_driver_sql("ANALYZE")
+
+
+def missing_spans(
+    connection: sa.Connection, schema: Schema, fleet: Fleet, settings: Settings, wall: datetime
+) -> list[Span]:
+    """What lies between the tenant's last read and now, cut at local midnights."""
+    minutes = DEFAULT_INTERVAL_MINUTES
+    end = grid_now(None, wall, minutes)
+    latest = latest_read_at(connection, schema, fleet.tenant_id)
+    start = latest or _history_start(settings, end)
+    # A history kept at odd minutes is continued from the next whole interval, lest some minutes count twice.
+    start = floor_to_interval(start + timedelta(minutes=minutes, microseconds=-1), minutes)
+    return list(local_days(start, end, minutes, settings.timezone))
+
+
+def _only_local(database: Database) -> None:
+    if not database.is_local:
+        raise NotOnExistingDatabaseError
+
+
+def _history_start(settings: Settings, end: datetime) -> datetime:
+    """Local midnight, GRIDLENS_HISTORY_DAYS before the day of `end`."""
+    first = local_day(end, settings.timezone) - timedelta(days=settings.history_days)
+    return day_start(first, settings.timezone)

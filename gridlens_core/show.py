@@ -1,0 +1,60 @@
+"""The one place where settings, story, demo and directors are put together, for a process or for a test."""
+
+from __future__ import annotations
+
+from threading import Lock
+
+from gridlens_core.clock import Clock
+from gridlens_core.demo.demo import Demo
+from gridlens_core.settings import Settings, load_settings, with_tariff
+from gridlens_core.walkthrough.director import Director
+from gridlens_core.walkthrough.story import Story, load_story
+
+
+class Show:
+    """One demo with its story, and one director for each tenant."""
+
+    def __init__(self, demo: Demo, story: Story) -> None:
+        self.demo = demo
+        self.story = story
+        self._directors: dict[str, Director] = {}
+        self._lock = Lock()
+
+    def director(self, tenant_id: str) -> Director:
+        """The one that plays the tenant's walkthrough; raises TenantNotAllowedError."""
+        with self._lock:
+            if tenant_id not in self._directors:
+                self._directors[tenant_id] = Director(self.demo, tenant_id, self.story)
+            return self._directors[tenant_id]
+
+    def stop(self) -> None:
+        """Stops the directors, the timers and the demo."""
+        with self._lock:
+            directors = list(self._directors.values())
+            self._directors.clear()
+        for director in directors:
+            director.stop()
+        self.demo.stop()
+
+
+def make_show(settings: Settings | None = None, clock: Clock | None = None) -> Show:
+    """A show by the settings, else by those of the environment; raises SettingsError for what is not acceptable."""
+    settings = settings or load_settings()
+    story = load_story(settings.data_dir)
+    return Show(Demo(with_tariff(settings, story.brand.tariff_usd_per_kwh), clock), story)
+
+
+_on_stage: list[Show] = []
+
+
+def put_on_stage(show: Show) -> Show:
+    """From here on the pages of this process show this one."""
+    _on_stage[:] = [show]
+    return show
+
+
+def on_stage() -> Show:
+    """What the pages show; `put_on_stage` comes first."""
+    if not _on_stage:
+        raise RuntimeError("No show is on stage: app.py puts it there.")
+    return _on_stage[0]

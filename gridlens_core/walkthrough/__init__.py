@@ -1,0 +1,1 @@
+"""The story as data, and the director that plays it."""

@@ -1,0 +1,319 @@
+"""The demo as a presenter gives it: a real server, a real browser, real clicks."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import urllib.request
+from collections.abc import Callable, Iterator
+from time import sleep
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from helpers import TENANT
+from playwright.sync_api import Browser, expect
+from serving import Served, start_server
+from visits import DESK, PATIENCE_MS, PHONE, Visit, chromium, visiting
+
+CONTROL_ROOM = "Control room"
+PAGES = {  # title -> what stands on the page once it is drawn
+    "Walkthrough": "The story",
+    "Time-lapse": "Grid time on screen",
+    "Losses": "Feeders today",
+    "Suspicious meters": "Named now, and why",
+    "Field operations": "Open tasks by day",
+    "Events": "Timeline",
+    "Data source": "HTTP API",
+    CONTROL_ROOM: "Trigger an event",
+}
+KPIS = ("loss_pct", "at_risk", "read_success_pct", "voltage_compliance_pct", "suspicious_meters", "open_tasks")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def served(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server with a small fleet; not started where there is no browser."""
+    server = start_server(tmp_path_factory.mktemp("served"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def api(served: Served) -> Callable[..., Any]:
+    """`api(path, **body)` -> the answer of a POST with the key; without a body of a GET."""
+
+    def call(path: str, **body: object) -> Any:
+        request = urllib.request.Request(
+            f"{served.base_url}/api/ami/{path}",
+            data=json.dumps({"tenantId": TENANT, **body}).encode() if body or "?" not in path else None,
+            headers={"Authorization": f"Bearer {served.key}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def window(browser: Browser, served: Served) -> Iterator[Visit]:
+    """The presenter's window, open through all tests."""
+    with visiting(browser, served.base_url) as visit:
+        yield visit.control_room()
+
+
+@pytest.fixture
+def visit(window: Visit, api: Callable[..., Any]) -> Iterator[Visit]:
+    """The presenter's window on the control room, at the baseline; nothing may go wrong in it."""
+    api("demo/reset")
+    if not window.keyed("trigger_theft").count():
+        window.page.get_by_role("link", name=CONTROL_ROOM, exact=True).click()
+    expect(window.card("loss_pct").change).to_have_text("no event running", timeout=PATIENCE_MS)
+    window.choose("event_feeder", "FEEDER_7")
+    yield window
+    assert window.errors == []
+    assert window.outside == []
+
+
+def events_of(api: Callable[..., Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = api(f"events?tenantId={TENANT}")["events"]
+    return found
+
+
+def trigger_all_three(api: Callable[..., Any]) -> None:
+    for number, kind in enumerate(("theft", "voltage-sag", "comms-outage"), start=5):
+        api(f"event/{kind}", feederId=f"FEEDER_{number}", durationMinutes=120, severity=0.7)
+    api("publish-once")
+
+
+def test_a_theft_click_moves_the_loss_and_says_why(visit: Visit, api: Callable[..., Any]) -> None:
+    expect(visit.card("loss_pct").change).to_have_text("no event running")
+    before = visit.card("loss_pct").value.inner_text()
+    visit.click("trigger_theft")
+    visit.says("Theft on FEEDER_7")
+    expect(visit.card("loss_pct").change).to_have_text(re.compile(r"\+\d+\.\d\d pt theft"), timeout=PATIENCE_MS)
+    expect(visit.card("loss_pct").value).not_to_have_text(before)
+    expect(visit.card("suspicious_meters").change).to_have_text(re.compile(r"\+\d+ theft"))
+    expect(visit.card("at_risk").value).to_have_text(re.compile(r"\$\d"))
+    expect(visit.keyed("story_panel")).to_contain_text("FEEDER_7's loss today went from")
+    expect(visit.keyed("grid_chart")).to_contain_text("suspicious")
+    expect(visit.keyed("energy_chart")).to_contain_text("theft FEEDER_7 70 %")
+    (event,) = events_of(api)
+    assert (event["eventType"], event["feederId"], event["severity"]) == ("theft", "FEEDER_7", 0.7)
+
+
+def test_a_sag_click_moves_the_voltage(visit: Visit) -> None:
+    visit.choose("event_feeder", "FEEDER_3")
+    visit.click("trigger_voltage_sag")
+    visit.says("Voltage sag on FEEDER_3")
+    expect(visit.card("voltage_compliance_pct").change).to_have_text(re.compile(r"-\d.* pt sag"), timeout=PATIENCE_MS)
+    expect(visit.keyed("story_panel")).to_contain_text("under 114 V")
+    expect(visit.keyed("grid_chart")).to_contain_text("low voltage")
+
+
+def test_an_outage_click_moves_read_success_and_not_the_loss(visit: Visit) -> None:
+    visit.click("trigger_comms_outage")
+    visit.says("Comms outage on FEEDER_7")
+    expect(visit.card("read_success_pct").change).to_have_text(re.compile(r"-\d.* pt outage"), timeout=PATIENCE_MS)
+    expect(visit.keyed("story_panel")).to_contain_text("which is not a loss")
+    expect(visit.keyed("grid_chart")).to_contain_text("no read")
+    expect(visit.keyed("energy_chart")).to_contain_text("unread, no loss")
+    expect(visit.card("loss_pct").change).not_to_contain_text("outage")
+
+
+def test_end_now_ends_the_event_and_reset_goes_back_to_the_baseline(visit: Visit, api: Callable[..., Any]) -> None:
+    before = visit.card("loss_pct").value.inner_text()
+    visit.click("trigger_theft")
+    visit.page.get_by_role("button", name="End now").click()
+    visit.says("Theft on FEEDER_7 has ended")
+    expect(visit.card("loss_pct").change).to_have_text("no event running", timeout=PATIENCE_MS)
+    expect(visit.keyed("story_panel")).to_contain_text("ended at")
+    visit.click("reset_demo")
+    visit.says("Back to the baseline")
+    expect(visit.card("loss_pct").value).to_have_text(before)
+    assert events_of(api) == []
+
+
+def test_a_double_click_is_one_event(visit: Visit, api: Callable[..., Any]) -> None:
+    visit.keyed("trigger_theft").locator("button").dblclick()
+    expect(visit.card("loss_pct").change).to_contain_text("theft", timeout=PATIENCE_MS)
+    sleep(1)  # a second event would have been written by now
+    assert len(events_of(api)) == 1
+
+
+def test_auto_publishes_without_a_click(visit: Visit) -> None:
+    before = visit.grid_clock
+    visit.toggle("auto_publish")
+    visit.says("Publishing an interval every")
+    expect(visit.keyed("header")).not_to_contain_text(before, timeout=PATIENCE_MS)
+    visit.toggle("auto_publish")
+    visit.says("Publishing on a timer is off.")
+
+
+def test_what_another_browser_or_the_api_does_shows_by_itself(
+    visit: Visit, browser: Browser, served: Served, api: Callable[..., Any]
+) -> None:
+    with visiting(browser, served.base_url) as other:
+        other.control_room()
+        visit.click("trigger_theft")
+        expect(other.card("loss_pct").change).to_contain_text("theft", timeout=PATIENCE_MS)
+        api("auto/start", everySeconds=3600)
+        for one in (visit, other):
+            expect(one.keyed("auto_publish").locator("input")).to_be_checked(timeout=PATIENCE_MS)
+        other.click("reset_demo")
+        for one in (visit, other):
+            expect(one.keyed("auto_publish").locator("input")).not_to_be_checked(timeout=PATIENCE_MS)
+            expect(one.card("loss_pct").change).to_have_text("no event running", timeout=PATIENCE_MS)
+        before = other.grid_clock
+        api("publish-once")
+        for one in (visit, other):
+            expect(one.keyed("header")).not_to_contain_text(before, timeout=PATIENCE_MS)
+
+
+def test_the_keyboard_reaches_the_trigger(visit: Visit, api: Callable[..., Any]) -> None:
+    visit.keyed("event_duration").locator("input").focus()
+    for _ in range(8):
+        visit.page.keyboard.press("Tab")
+        if visit.keyed("trigger_theft").locator("button:focus").count():
+            break
+    visit.page.keyboard.press("Enter")
+    expect(visit.card("loss_pct").change).to_contain_text("theft", timeout=PATIENCE_MS)
+    assert len(events_of(api)) == 1
+
+
+def test_three_events_fit_the_presenters_screen(visit: Visit, api: Callable[..., Any]) -> None:
+    trigger_all_three(api)
+    expect(visit.page.get_by_role("button", name="End now")).to_have_count(3, timeout=PATIENCE_MS)
+    assert visit.overlong_px() == 0
+    assert visit.sideways_px() == 0
+    for key in ("story_panel", "grid_chart", "trigger_comms_outage", "publish_cycle"):
+        box = visit.keyed(key).bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= DESK["height"]
+
+
+def test_nothing_jumps_or_vanishes_while_intervals_come_in(visit: Visit, api: Callable[..., Any]) -> None:
+    keys = [*(f"card_{kpi}" for kpi in KPIS), "energy_chart", "grid_chart", "chart_feeder", "trigger_theft", "header"]
+    api("event/theft", feederId="FEEDER_7", durationMinutes=600, severity=0.7)
+    api("publish-once")
+    expect(visit.card("loss_pct").change).to_contain_text("theft", timeout=PATIENCE_MS)
+    expect(visit.keyed("energy_chart")).to_contain_text("without events")
+    visit.page.evaluate(
+        """keys => {
+          window.boxes = Object.fromEntries(keys.map(key => [key, new Set()]));
+          window.watch = setInterval(() => { for (const key of keys) {
+            const found = document.querySelectorAll(`.st-key-${key}`), box = found[0]?.getBoundingClientRect();
+            const empty = key.endsWith('_chart') && found[0]?.querySelectorAll('svg path').length < 5;
+            window.boxes[key].add(found.length === 1 && !empty
+              ? [box.x, box.y, box.width, box.height].map(Math.round).join() : 'not there');
+          } }, 20);
+        }""",
+        keys,
+    )
+    before = visit.grid_clock
+    api("auto/start", everySeconds=1)
+    expect(visit.keyed("header")).not_to_contain_text(before, timeout=PATIENCE_MS)
+    sleep(4)
+    api("auto/stop")
+    boxes = visit.page.evaluate(
+        "(clearInterval(window.watch), Object.fromEntries(Object.entries(window.boxes).map(([k, v]) => [k, [...v]])))"
+    )
+    assert {key: seen for key, seen in boxes.items() if len(seen) != 1 or "not there" in seen} == {}
+
+
+def test_every_page_opens_from_the_navigation(visit: Visit, api: Callable[..., Any]) -> None:
+    trigger_all_three(api)
+    for title, shown in PAGES.items():
+        visit.page.get_by_role("link", name=title, exact=True).click()
+        visit.says(shown)
+        expect(visit.keyed("header")).to_contain_text(f"Simulated events on {TENANT}")
+        assert visit.sideways_px() == 0
+
+
+def test_no_page_is_wider_than_a_phone(browser: Browser, served: Served, api: Callable[..., Any]) -> None:
+    trigger_all_three(api)
+    with visiting(browser, served.base_url, viewport=PHONE) as phone:
+        phone.control_room()
+        assert phone.sideways_px() == 0
+        for title, shown in PAGES.items():
+            phone.open("" if title == CONTROL_ROOM else title.lower().replace(" ", "_").replace("-", "_"))
+            phone.says(shown)
+            assert phone.sideways_px() == 0
+
+
+@pytest.mark.parametrize(
+    ("theme", "options"),
+    [
+        pytest.param("light", {}, id="light"),
+        pytest.param("dark", {"runOnly": ["color-contrast"]}, id="dark"),  # what else there is, is the same in both
+    ],
+)
+def test_no_page_has_a_serious_accessibility_violation(
+    browser: Browser, served: Served, api: Callable[..., Any], theme: str, options: dict[str, Any]
+) -> None:
+    trigger_all_three(api)
+    found: list[tuple[str, ...]] = []
+    with visiting(browser, served.base_url, color_scheme=theme) as visit:
+        visit.control_room()
+        for title, shown in PAGES.items():
+            visit.page.get_by_role("link", name=title, exact=True).click()
+            visit.says(shown)
+            sleep(0.5)  # what has just been drawn fades in, and half-faded letters have no contrast
+            for violation in Axe().run(visit.page, options=options).response["violations"]:
+                if violation["impact"] in ("serious", "critical"):
+                    found += [(title, violation["id"], node["html"]) for node in violation["nodes"]]
+    assert found == []
+
+
+def test_behind_a_proxy_the_key_unlocks_and_is_never_shown(browser: Browser, served: Served) -> None:
+    with visiting(browser, served.base_url, extra_http_headers={"X-Forwarded-For": "10.1.2.3"}) as visit:
+        visit.control_room()
+        trigger, field = visit.keyed("trigger_theft").locator("button"), visit.keyed("presenter_key").locator("input")
+        expect(trigger).to_be_disabled()
+        assert served.key not in visit.page.content()
+        field.fill("not the key")
+        field.press("Enter")
+        visit.says("That is not the key")
+        expect(trigger).to_be_disabled()
+        field.fill(served.key)
+        field.press("Enter")
+        expect(trigger).to_be_enabled(timeout=PATIENCE_MS)
+        expect(field).to_have_count(0)
+        assert served.key not in visit.page.content()
+
+
+def test_a_click_in_a_tab_that_closes_is_done_whole_or_not_at_all(
+    browser: Browser, served: Served, visit: Visit, api: Callable[..., Any]
+) -> None:
+    with visiting(browser, served.base_url) as hasty:
+        hasty.control_room().click("trigger_theft")
+        sleep(0.1)
+    sleep(2)  # what the click began has come to its end
+    events = events_of(api)
+    assert len(events) <= 1
+    before = visit.grid_clock
+    visit.click("publish_cycle")
+    expect(visit.keyed("header")).not_to_contain_text(before, timeout=PATIENCE_MS)
+    expect(visit.card("loss_pct").change).to_contain_text("theft" if events else "no event running")
+
+
+def test_a_database_that_goes_away_is_a_banner_and_comes_back_by_itself(visit: Visit, served: Served) -> None:
+    seen = visit.card("loss_pct").value.inner_text()
+    postmaster = int((served.data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
+    os.kill(postmaster, getattr(signal, "SIGKILL", signal.SIGTERM))
+    banner = visit.page.locator("[data-testid=stAlert]")
+    expect(banner.first).to_contain_text("The database does not answer", timeout=PATIENCE_MS)
+    expect(visit.card("loss_pct").value).to_have_text(seen)
+    expect(banner).to_have_count(0, timeout=2 * PATIENCE_MS)
+    visit.click("publish_cycle")
+    visit.says("reads published for")
+    assert visit.page.locator("[data-testid=stException]").count() == 0
+    assert "Traceback" not in served.log.read_text()

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
+
+import pytest
+from helpers import TENANT
+
+from gridlens_core.database.connection import Database
+from gridlens_core.database.schema import FEEDER_LOSS, FIELDOPS, KPI_VIEWS, OVERVIEW, SUSPICIOUS, discover
+from gridlens_core.explanation.kpis import LOOK_BACK_DAYS, Kpis, closed_days, day_rows, exact, read_kpis
+
+DAY = date(2026, 11, 18)
+
+
+@pytest.fixture
+def seen(existing_url: Callable[..., str], open_database: Callable[..., Database]) -> Callable[[str], Kpis]:
+    """The KPIs of DAY in a database whose views are the given SQL."""
+
+    def read(sql: str) -> Kpis:
+        with open_database(existing_url(sql)).transaction(read_only=True) as connection:
+            return read_kpis(connection, discover(connection), TENANT, DAY)
+
+    return read
+
+
+def view(name: str, columns: str, *, tenant: str = TENANT) -> str:
+    return f"CREATE VIEW {name} AS SELECT '{tenant}'::text AS tenant_id, DATE '{DAY}' AS day, {columns};"
+
+
+def test_what_is_read_is_what_the_views_say(local: Database) -> None:
+    with local.transaction(read_only=True) as connection:
+        schema = discover(connection)
+        kpis = read_kpis(connection, schema, TENANT, DAY)
+        rows = {name: day_rows(connection, schema, name, TENANT, DAY, DAY) for name in KPI_VIEWS}
+    (overview,), (tasks,) = rows[OVERVIEW], rows[FIELDOPS]
+    assert kpis.day == DAY
+    assert kpis.loss_pct == overview["loss_percent_pct"]
+    assert kpis.loss_kwh == overview["total_loss_kwh"]
+    for name in ("supplied_kwh", "metered_kwh", "read_success_pct", "voltage_compliance_pct"):
+        assert getattr(kpis, name) == overview[name]
+    for name in ("open_tasks", "power_quality_tasks", "revenue_or_meter_tasks", "comms_tasks"):
+        assert getattr(kpis, name) == tasks[name]
+    assert kpis.feeder_loss_pct == {row["feeder_id"]: 100 * row["loss_percent"] for row in rows[FEEDER_LOSS]}
+    assert kpis.suspicious_meters == len(rows[SUSPICIOUS])
+
+
+def test_a_database_without_views_knows_nothing(seen: Callable[[str], Kpis]) -> None:
+    assert seen("") == Kpis(DAY)
+
+
+def test_a_view_without_a_column_leaves_that_kpi_unknown(seen: Callable[[str], Kpis]) -> None:
+    kpis = seen(view(OVERVIEW, "3.3::real AS loss_percent_pct") + view(FIELDOPS, "7 AS open_tasks"))
+    assert kpis == Kpis(DAY, loss_pct=Decimal("3.3"), open_tasks=Decimal(7))
+
+
+def test_a_day_without_rows_has_no_losses_and_no_tasks(seen: Callable[[str], Kpis]) -> None:
+    kpis = seen(
+        view(OVERVIEW, "3.3 AS loss_percent_pct", tenant="OTHER")
+        + view(FIELDOPS, "7 AS open_tasks, 1 AS power_quality_tasks", tenant="OTHER")
+        + view(SUSPICIOUS, "'M'::text AS meter_id, 'X'::text AS issue", tenant="OTHER")
+        + view(FEEDER_LOSS, "'F'::text AS feeder_id, 0.02 AS loss_percent", tenant="OTHER")
+    )
+    assert kpis == Kpis(DAY, open_tasks=Decimal(0), power_quality_tasks=Decimal(0), suspicious_meters=Decimal(0))
+
+
+def test_a_meter_with_two_issues_is_one_suspicious_meter(seen: Callable[[str], Kpis]) -> None:
+    rows = "FROM (VALUES ('M1', 'A'), ('M1', 'B'), ('M2', 'A')) v(meter_id, issue)"
+    kpis = seen(
+        f"CREATE VIEW {SUSPICIOUS} AS SELECT '{TENANT}' AS tenant_id, DATE '{DAY}' AS day, meter_id, issue {rows}"
+    )
+    assert kpis.suspicious_meters == 2
+
+
+def test_feeder_loss_is_given_in_percent(seen: Callable[[str], Kpis]) -> None:
+    kpis = seen(view(FEEDER_LOSS, "'F'::text AS feeder_id, 0.0253::numeric AS loss_percent"))
+    assert kpis.feeder_loss_pct == {"F": Decimal("2.5300")}
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (None, None),
+        (7, Decimal(7)),
+        (2.6849, Decimal("2.6849")),
+        (Decimal("2.684900"), Decimal("2.684900")),
+        (Decimal("NaN"), None),
+        (float("nan"), None),
+        (float("inf"), None),
+    ],
+)
+def test_numbers_keep_every_digit(value: object, number: Decimal | None) -> None:
+    assert exact(value) == number
+    assert str(exact(value)) == str(number)
+
+
+def test_rows_come_newest_day_first_and_the_worst_feeder_first(local: Database) -> None:
+    with local.transaction(read_only=True) as connection:
+        rows = day_rows(connection, discover(connection), FEEDER_LOSS, TENANT, date(2026, 11, 16), DAY)
+    assert [row["day"] for row in rows] == [date(2026, 11, day) for day in (18, 17, 16) for _ in range(10)]
+    for first in (0, 10, 20):
+        losses = [row["loss_percent"] for row in rows[first : first + 10]]
+        assert losses == sorted(losses, reverse=True)
+
+
+def test_another_tenant_s_rows_are_never_given(local: Database) -> None:
+    with local.transaction(read_only=True) as connection:
+        schema = discover(connection)
+        for name in KPI_VIEWS:
+            assert day_rows(connection, schema, name, "OTHER", date(2026, 11, 1), DAY) == []
+
+
+def test_closed_days_end_yesterday() -> None:
+    first, last = closed_days(DAY)
+    assert last == date(2026, 11, 17)
+    assert (DAY - first).days == LOOK_BACK_DAYS
+    assert isinstance(first, date)
+    assert not isinstance(first, datetime)

@@ -1,0 +1,295 @@
+"""Every page as Streamlit runs it, on the real local database: what it shows, and who may do what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Barrier, Thread
+
+import pytest
+import streamlit as st
+from helpers import TENANT
+from streamlit import config
+from streamlit.testing.v1 import AppTest
+
+from gridlens_core.demo.demo import Demo
+from gridlens_core.errors import DatabaseUnavailableError
+from gridlens_core.settings import Settings
+from gridlens_core.show import Show, put_on_stage
+from gridlens_core.walkthrough.story import load_story
+from pages import _data, _frame
+
+ROOT = Path(_data.__file__).parent.parent
+SECONDS = 60  # for one run of a page on a busy machine
+PAGES = ("control_room", "losses", "suspicious_meters", "field_operations", "events", "data_source")
+CONTROLS = ("trigger_theft", "trigger_voltage_sag", "trigger_comms_outage", "publish_cycle", "rehearse", "reset_demo")
+
+
+@pytest.fixture(autouse=True)
+def _as_on_the_presenters_machine() -> Iterator[None]:
+    """The settings of .streamlit/config.toml that pages ask for, and no page's cached reads."""
+    st.cache_data.clear()
+    before = config.get_option("server.address")
+    config.set_option("server.address", "localhost")
+    yield
+    config.set_option("server.address", before)
+
+
+@pytest.fixture
+def show() -> Callable[..., AppTest]:
+    """`show(demo, page)` -> the page, run once on that demo."""
+
+    def run(demo: Demo, page: str = "control_room", **state: object) -> AppTest:
+        put_on_stage(Show(demo, load_story(demo.settings.data_dir)))
+        app = AppTest.from_file(str(ROOT / "pages" / "entry.py"), default_timeout=SECONDS)
+        for key, value in state.items():
+            app.session_state[key] = value
+        app.run()
+        if page != "control_room":
+            app.switch_page(f"{page}.py").run()
+        assert not app.exception
+        return app
+
+    return run
+
+
+def words_of(app: AppTest) -> str:
+    """Everything a page says in text, cards and banners."""
+    said = [one.value for one in (*app.markdown, *app.caption, *app.info, *app.error, *app.subheader)]
+    return "\n".join([*said, *(f"{card.label} {card.value} {card.delta}" for card in app.metric)])
+
+
+def card(app: AppTest, label: str) -> tuple[str, str]:
+    """(value, change) of a KPI card."""
+    found = next(one for one in app.metric if one.label == label)
+    return found.value, found.delta
+
+
+@pytest.mark.parametrize(
+    ("page", "shown"),
+    [
+        pytest.param("control_room", ["Loss today", "Trigger an event", "The grid", "All quiet"], id="control-room"),
+        pytest.param("losses", ["Lost energy today", "Loss by feeder today", "Feeders today"], id="losses"),
+        pytest.param("suspicious_meters", ["Meters named now", "Nobody is named"], id="suspicious-meters"),
+        pytest.param("field_operations", ["Open field tasks", "One task is one dispatch"], id="field-operations"),
+        pytest.param("events", ["No event yet"], id="events"),
+        pytest.param("data_source", ["embedded PostgreSQL", "Preflight", "BASE_URL"], id="data-source"),
+    ],
+)
+def test_a_quiet_page_shows_what_the_database_has(
+    show: Callable[..., AppTest], demo: Demo, page: str, shown: list[str]
+) -> None:
+    said = words_of(show(demo, page))
+    for text in [*shown, f"Simulated events on {TENANT}", "Grid clock"]:
+        assert text in said
+
+
+def test_the_numbers_of_the_cards_are_those_of_the_views(show: Callable[..., AppTest], demo: Demo) -> None:
+    _, kpis = demo.kpis(TENANT)
+    app = show(demo)
+    assert card(app, "Loss today") == (f"{kpis.loss_pct:.2f} %", "no event running")
+    assert card(app, "Read success")[0] == f"{kpis.read_success_pct:.1f} %"
+    assert card(app, "Suspicious meters")[0] == f"{kpis.suspicious_meters:,.0f}"
+
+
+def test_every_widget_key_of_the_contract_is_there_and_may_be_used(show: Callable[..., AppTest], demo: Demo) -> None:
+    app = show(demo)
+    keys = (*CONTROLS, "event_feeder", "event_severity", "event_duration", "auto_publish", "tenant")
+    assert [key for key in keys if app.get_by_key(key).disabled] == []
+
+
+def test_a_theft_click_writes_the_event_and_publishes_its_first_interval(
+    show: Callable[..., AppTest], demo: Demo
+) -> None:
+    before, _ = demo.kpis(TENANT)
+    app = show(demo)
+    app.selectbox(key="event_feeder").select("FEEDER_3")
+    app.slider(key="event_severity").set_value(50)
+    app.selectbox(key="event_duration").select(30)
+    app.button(key="trigger_theft").click().run()
+    assert not app.exception
+    (event,) = demo.events(TENANT)
+    assert (event.event_type, event.feeder_id, event.fraction) == ("theft", "FEEDER_3", 0.5)
+    assert event.starts_at == before
+    assert (event.ends_at - event.starts_at).total_seconds() == 30 * 60
+    assert demo.kpis(TENANT)[0] > before
+    assert "theft" in card(app, "Loss today")[1]
+    assert "Theft on FEEDER_3: " in words_of(app)
+
+
+def test_the_same_click_again_is_not_a_second_event(show: Callable[..., AppTest], demo: Demo) -> None:
+    app = show(demo)
+    for _ in range(2):
+        app.button(key="trigger_voltage_sag").click().run()
+    assert len(demo.events(TENANT)) == 1
+
+
+def test_a_card_names_all_that_moved_it_and_not_the_drift_that_pulled_against_it(
+    show: Callable[..., AppTest], demo: Demo
+) -> None:
+    for number, event_type in enumerate(("theft", "voltage-sag", "comms-outage"), start=1):
+        demo.trigger(TENANT, event_type, feeder_id=f"FEEDER_{number}", severity=0.7, duration_minutes=60)
+    demo.publish(TENANT, cycles=2)  # in the second cycle the clean interval would have taken the tasks away again
+    value, change = card(show(demo), "Open field tasks")
+    assert value == "3"
+    assert change.startswith("+3 ")
+    assert sorted(change[3:].replace(" and ", ", ").split(", ")) == ["outage", "sag", "theft"]
+
+
+def test_end_now_ends_the_event_at_the_grid_clock(show: Callable[..., AppTest], demo: Demo) -> None:
+    app = show(demo)
+    app.button(key="trigger_comms_outage").click().run()
+    (event,) = demo.events(TENANT)
+    app.button(key=f"end_{event.id}").click().run()
+    assert not app.exception
+    assert demo.events(TENANT, active=True) == []
+    assert "has ended" in words_of(app)
+
+
+def test_reset_goes_back_to_the_baseline(show: Callable[..., AppTest], demo: Demo) -> None:
+    before, kpis = demo.kpis(TENANT)
+    app = show(demo)
+    app.button(key="trigger_theft").click().run()
+    app.button(key="reset_demo").click().run()
+    assert not app.exception
+    assert demo.kpis(TENANT) == (before, kpis)
+    assert "Back to the baseline; 1 event ended." in words_of(app)
+
+
+def test_the_auto_switch_follows_the_timer_whoever_starts_it(show: Callable[..., AppTest], demo: Demo) -> None:
+    app = show(demo)
+    assert app.toggle(key="auto_publish").value is False
+    demo.auto.start(demo.database, TENANT, 3600, 15)
+    _data.forget_pulse()
+    assert app.run().toggle(key="auto_publish").value is True
+    app.toggle(key="auto_publish").set_value(False).run()
+    assert demo.auto_state(TENANT).running is False
+    app.toggle(key="auto_publish").set_value(True).run()
+    assert demo.auto_state(TENANT).running is True
+    app.button(key="reset_demo").click().run()
+    assert app.toggle(key="auto_publish").value is False
+    assert not app.exception
+
+
+def test_until_the_demo_is_ready_a_bar_shows_how_far_the_start_has_come(
+    show: Callable[..., AppTest], make_demo: Callable[..., Demo]
+) -> None:
+    app = show(make_demo(start=False))
+    assert app.get("progress")
+    assert not app.metric
+
+
+def test_a_start_that_failed_says_why(show: Callable[..., AppTest], make_demo: Callable[..., Demo]) -> None:
+    demo = make_demo(start=False)
+    demo.start_error = DatabaseUnavailableError("The database does not answer: nothing listens at that address.")
+    assert "nothing listens at that address" in show(demo).error[0].value
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_database_that_is_away_is_a_calm_banner(
+    show: Callable[..., AppTest], demo: Demo, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    app = show(demo, page)
+
+    def away(*_: object, **__: object) -> object:
+        raise DatabaseUnavailableError("The database does not answer: the connection was lost.")
+
+    with monkeypatch.context() as patch:
+        for reader in ("pulse", "control_room", "kpi_rows", "events", "fleet"):
+            patch.setattr(demo, reader, away)
+        st.cache_data.clear()
+        app.run()
+        assert not app.exception
+        assert any("the connection was lost" in banner.value for banner in app.info)
+    st.cache_data.clear()
+    assert not app.run().info or page == "events"  # where no event is, that is said in the same way
+
+
+def test_the_control_room_keeps_its_last_look_while_the_database_is_away(
+    show: Callable[..., AppTest], demo: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = show(demo)
+    seen = card(app, "Loss today")
+
+    def away(*_: object, **__: object) -> object:
+        raise DatabaseUnavailableError
+
+    monkeypatch.setattr(demo, "pulse", away)
+    st.cache_data.clear()
+    assert card(app.run(), "Loss today") == seen
+    assert len(app.info) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "headers", "local"),
+    [
+        pytest.param("localhost", {}, True, id="no-proxy"),
+        pytest.param("127.0.0.1", {"Host": "127.0.0.1:8501"}, True, id="by-number"),
+        pytest.param("::1", {"Host": "[::1]:8501"}, True, id="ipv6"),
+        pytest.param("localhost", {"X-Forwarded-For": "10.1.2.3"}, False, id="behind-a-proxy"),
+        pytest.param("localhost", {"Host": "demo.example.com"}, False, id="another-name"),
+        pytest.param("0.0.0.0", {"Host": "localhost:8501"}, False, id="listens-everywhere"),
+        pytest.param(None, {}, False, id="address-not-set"),
+    ],
+)
+def test_only_a_browser_on_the_machine_itself_is_a_local_viewer(
+    monkeypatch: pytest.MonkeyPatch, address: str | None, headers: dict[str, str], local: bool
+) -> None:
+    class Context:
+        ip_address = None
+
+    Context.headers = headers  # type: ignore[attr-defined]
+    monkeypatch.setattr(st, "context", Context)
+    config.set_option("server.address", address)
+    assert _frame.is_local_viewer() is local
+
+
+def test_from_elsewhere_the_controls_are_locked_until_the_key_is_given(
+    show: Callable[..., AppTest], demo: Demo
+) -> None:
+    config.set_option("server.address", "0.0.0.0")
+    app = show(demo)
+    assert all(app.get_by_key(key).disabled for key in CONTROLS)
+    app.text_input(key="presenter_key").set_value("not the key").run()
+    assert all(app.get_by_key(key).disabled for key in CONTROLS)
+    app.text_input(key="presenter_key").set_value(str(demo.api_key)).run()
+    assert not any(app.get_by_key(key).disabled for key in CONTROLS)
+    assert "presenter_key" not in {one.key for one in app.text_input}
+    assert str(demo.api_key) not in repr(app.main)
+
+
+def test_an_existing_database_without_a_key_has_its_controls_off_and_says_so(
+    show: Callable[..., AppTest], demo: Demo
+) -> None:
+    demo.settings = Settings(**{**demo.settings.model_dump(), "database_url": "postgresql://elsewhere/utility"})
+    assert demo.api_key is None
+    app = show(demo)
+    assert all(app.get_by_key(key).disabled for key in CONTROLS)
+    assert "Controls are off: GRIDLENS_API_KEY is not set" in words_of(app)
+
+
+def test_the_place_of_the_key_is_not_shown_to_those_who_may_not_have_it(
+    show: Callable[..., AppTest], demo: Demo
+) -> None:
+    assert str(demo.settings.data_dir) in words_of(show(demo, "data_source"))
+    config.set_option("server.address", "0.0.0.0")
+    assert str(demo.settings.data_dir) not in words_of(show(demo, "data_source"))
+
+
+def test_many_browsers_at_once_ask_the_database_once(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    pulse = demo.pulse
+    put_on_stage(Show(demo, load_story(demo.settings.data_dir)))
+    monkeypatch.setattr(demo, "pulse", lambda tenant_id: (asked.append(tenant_id), pulse(tenant_id))[1])
+    together = Barrier(20)
+
+    def look() -> None:
+        together.wait()
+        _data.news(TENANT)
+
+    browsers = [Thread(target=look) for _ in range(20)]
+    for browser in browsers:
+        browser.start()
+    for browser in browsers:
+        browser.join()
+    assert asked == [TENANT]

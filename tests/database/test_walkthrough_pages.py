@@ -1,0 +1,248 @@
+"""Walkthrough, audience and time-lapse as pages: what they show, and who may do what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from helpers import TENANT
+from streamlit import config
+from streamlit.testing.v1 import AppTest
+
+import pages._audience_address
+import pages._data
+import pages._frame
+from gridlens_core.demo.demo import Demo
+from gridlens_core.show import Show, on_stage, put_on_stage
+from gridlens_core.walkthrough.story import STORY_FILE, load_story
+
+ENTRY = str(Path(pages.__file__).with_name("entry.py"))
+STORY = """
+pace_seconds = 0.0
+[brand]
+name = "Northern Light"
+feeders = { FEEDER_7 = "Quay" }
+[[acts]]
+id = "quiet"
+title = "A normal day"
+say = "All is quiet."
+watch = "loss_pct"
+steps = [{ reset = true }, { publish = 1 }]
+[[acts]]
+id = "theft"
+title = "Energy disappears"
+say = "Somebody takes energy on FEEDER_7."
+watch = "loss_pct"
+steps = [{ trigger = { type = "theft", feeder = 7, severity = 0.7, minutes = 240 } }, { publish = 1 }]
+[[acts]]
+id = "crew"
+title = "The crew goes out"
+say = "The theft ends."
+watch = "loss_pct"
+steps = [{ end = "theft" }, { publish = 1 }]
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _theme() -> Iterator[None]:
+    """The theme file, which Streamlit finds from the folder it is started in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(Path(ENTRY).parent.parent)
+        config.get_config_options(force_reparse=True)
+    yield
+    config.get_config_options(force_reparse=True)
+
+
+@pytest.fixture
+def served(make_demo: Callable[..., Demo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Demo]:
+    """A demo with a short story of a utility's own, as the pages find it, looked at from the machine itself."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / STORY_FILE).write_text(STORY, encoding="utf-8")
+    demo = make_demo(data_dir=folder)
+    show = put_on_stage(Show(demo, load_story(folder)))
+    monkeypatch.setattr(pages._frame, "is_local_viewer", lambda: True)
+    st.cache_data.clear()
+    yield demo
+    show.stop()
+
+
+def opened(page: str, **query: str) -> AppTest:
+    """A browser on a page, after its first drawing."""
+    browser = AppTest.from_file(ENTRY, default_timeout=30)
+    for name, value in query.items():
+        browser.query_params[name] = value
+    browser.run()
+    browser.switch_page(page)
+    return look(browser)
+
+
+def look(browser: AppTest) -> AppTest:
+    """Draws the page as it is now; nothing on it may fail."""
+    pages._data.news.clear()
+    browser.run()
+    assert not browser.exception
+    return browser
+
+
+def words_of(browser: AppTest) -> str:
+    """All the text of a page."""
+    elements = [*browser.markdown, *browser.caption, *browser.title, *browser.subheader, *browser.info]
+    return "\n".join(str(element.value) for element in elements)
+
+
+def press(browser: AppTest, demo: Demo, key: str) -> AppTest:
+    """Clicks, waits until the story has done what was asked, and looks again."""
+    browser.button(key=key).click().run()
+    assert not browser.exception
+    on_stage().director(TENANT).wait()
+    return look(browser)
+
+
+def test_the_presenter_plays_the_story_act_by_act(served: Demo) -> None:
+    page = opened("walkthrough.py")
+    assert "The executive walkthrough" in words_of(page)
+    assert page.button(key="walk_back").disabled
+    press(page, served, "walk_next")
+    assert "All is quiet." in words_of(page)
+    press(page, served, "walk_next")
+    said = words_of(page)
+    assert "Somebody takes energy on Quay." in said
+    assert "FEEDER_7" not in said
+    assert [one.value for one in page.metric if one.label == "Recovered a year"] == ["$0.00"]
+    press(page, served, "walk_next")
+    assert served.events(TENANT, active=True) == []
+    assert [one.value for one in page.metric if one.label == "Recovered a year"] != ["$0.00"]
+    assert page.button(key="walk_next").disabled
+    press(page, served, "walk_back")
+    assert "Act 2 of 3" in words_of(page)
+    assert [one.event_type for one in served.events(TENANT, active=True)] == ["theft"]
+    press(page, served, "walk_replay")
+    assert "Act 2 of 3" in words_of(page)
+    page.selectbox(key="walk_jump").select(0).run()
+    on_stage().director(TENANT).wait()
+    assert "Act 1 of 3" in words_of(look(page))
+
+
+def test_the_autopilot_and_a_pause_are_told_to_the_director(served: Demo) -> None:
+    page = opened("walkthrough.py")
+    page.toggle(key="walk_autopilot").set_value(True).run()
+    assert on_stage().director(TENANT).wait(1).act is not None
+    look(page).button(key="walk_pause").click().run()
+    assert on_stage().director(TENANT).wait().paused
+    look(page).button(key="walk_pause").click().run()
+    assert not on_stage().director(TENANT).scene().paused
+    look(page).toggle(key="walk_autopilot").set_value(False).run()
+    assert not on_stage().director(TENANT).scene().autopilot
+
+
+def test_without_the_key_nothing_can_be_played(served: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages._frame, "is_local_viewer", lambda: False)
+    page = opened("walkthrough.py")
+    keys = ("walk_next", "walk_back", "walk_replay", "walk_pause")
+    assert all(page.button(key=key).disabled for key in keys)
+    assert page.toggle(key="walk_autopilot").disabled
+    assert page.selectbox(key="walk_jump").disabled
+    lapse = opened("time_lapse.py")
+    assert all(lapse.button(key=key).disabled for key in ("lapse_play", "lapse_step"))
+    assert not lapse.select_slider(key="lapse_at").disabled  # looking back is for everybody
+
+
+def test_the_audience_sees_the_act_and_has_nothing_to_click(served: Demo) -> None:
+    page = opened("audience.py")
+    assert "The grid, live" in words_of(page)
+    director = on_stage().director(TENANT)
+    director.jump(1)
+    director.wait()
+    said = words_of(look(page))
+    assert "Energy disappears" in said
+    assert "Northern Light" in said
+    assert "Theft on Quay" in said or "Quay's loss" in said
+    assert "Simulated events on DEMO" in said
+    widgets = [*page.button, *page.toggle, *page.selectbox, *page.slider, *page.text_input, *page.select_slider]
+    assert widgets == []
+
+
+def test_the_audience_is_never_unlocked_whatever_it_asks_for(served: Demo) -> None:
+    page = opened("audience.py")
+    page.session_state["unlocked"] = True  # nor with the key of a presenter
+    before = served.pulse(TENANT)
+    for other in ("control_room.py", "walkthrough.py", "time_lapse.py", "audience.py"):
+        page.switch_page(other)
+        look(page)
+        assert [*page.button, *page.toggle, *page.selectbox, *page.slider, *page.text_input] == []
+    assert page.session_state["audience"] is True
+    assert served.pulse(TENANT) == before
+
+
+def test_an_audience_session_may_not_act_even_where_a_click_gets_through(
+    served: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    state = {"audience": True, "unlocked": True}
+    monkeypatch.setattr(pages._frame.st, "session_state", state)
+    assert not pages._frame.unlocked()
+    assert not pages._frame.act(lambda: done.append("written") or "written")
+    assert done == []
+    state.clear()
+    assert pages._frame.unlocked()
+
+
+def test_the_audience_of_an_unknown_tenant_sees_the_first_one(served: Demo) -> None:
+    page = opened("audience.py", tenant="SOMEBODY")
+    assert "The grid, live" in words_of(page)
+
+
+def test_time_lapse_steps_plays_and_goes_back(served: Demo) -> None:
+    served.publish(TENANT)
+    page = opened("time_lapse.py")
+    before = served.pulse(TENANT).grid_now
+    page.button(key="lapse_step").click().run()
+    after = served.pulse(TENANT).grid_now
+    assert after > before
+    bar = look(page).select_slider(key="lapse_at")
+    assert bar.value == after
+    bar.set_value(before).run()
+    look(page)
+    assert page.select_slider(key="lapse_at").value == before
+    page.button(key="lapse_step").click().run()
+    look(page)
+    assert page.select_slider(key="lapse_at").value == served.pulse(TENANT).grid_now
+    page.button(key="lapse_play").click().run()
+    assert served.auto_state(TENANT).every_seconds == 0.6
+    look(page).button(key="lapse_play").click().run()
+    assert not served.auto_state(TENANT).running
+
+
+@pytest.mark.parametrize(
+    ("server", "browser", "address", "alone"),
+    [
+        pytest.param(
+            "localhost", "http://localhost:8501/walkthrough", "http://localhost:8501/audience", True, id="this machine"
+        ),
+        pytest.param(
+            None, "http://localhost:8501/walkthrough", "http://10.1.2.3:8501/audience", False, id="the network"
+        ),
+        pytest.param(
+            None, "http://demo.local:8501/walkthrough", "http://demo.local:8501/audience", False, id="by its name"
+        ),
+        pytest.param(
+            "localhost", "https://demo.example/grid/walkthrough", "https://demo.example/grid/audience", False,
+            id="behind a proxy",
+        ),
+    ],
+)  # fmt: skip
+def test_the_audiences_address_is_one_that_can_be_reached(
+    monkeypatch: pytest.MonkeyPatch, server: str | None, browser: str, address: str, alone: bool
+) -> None:
+    class Context:
+        url = browser
+
+    here = pages._audience_address
+    monkeypatch.setattr(here.st, "get_option", lambda _: server)
+    monkeypatch.setattr(here.st, "context", Context)
+    monkeypatch.setattr(here, "own_address", lambda: "10.1.2.3")
+    assert here.address(TENANT) == f"{address}?tenant={TENANT}"
+    assert here.only_this_machine() is alone

@@ -1,0 +1,440 @@
+"""The load model: each read stands alone, equals a plain scalar version, and looks like real meters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from hashlib import sha256
+from zlib import crc32
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks import realism
+from gridlens_core.meters import load_model as model
+from gridlens_core.meters.load_model import (
+    HonestReads,
+    MeterTraits,
+    background_missing,
+    honest_reads,
+    meter_traits,
+    technical_loss_wh,
+)
+from gridlens_core.meters.profiles import load_profiles, local_quarters
+
+CHICAGO = "America/Chicago"
+EPOCH = date(1970, 1, 1)
+METERS_PER_FEEDER = 40
+YEAR_METERS, YEAR_DAYS = 330, 365
+
+
+def slot_at(*utc: int) -> int:
+    return int(datetime(*utc, tzinfo=UTC).timestamp()) // 900
+
+
+def ids(n_meters: int) -> tuple[list[str], list[str]]:
+    meters = [f"MTR-{number:05d}" for number in range(n_meters)]
+    return meters, [f"FEEDER_{number // METERS_PER_FEEDER}" for number in range(n_meters)]
+
+
+@cache
+def fleet(n_meters: int = 60) -> MeterTraits:
+    return meter_traits(7, "DEMO_TENANT", *ids(n_meters))
+
+
+BLOCK_FIRST, BLOCK_SLOTS = slot_at(2026, 3, 6), 4 * 96  # holds a change of clocks and a weekend
+
+
+@cache
+def block() -> HonestReads:
+    return honest_reads(fleet(), BLOCK_FIRST, BLOCK_SLOTS, CHICAGO)
+
+
+@dataclass(frozen=True)
+class Year:
+    traits: MeterTraits
+    reads: HonestReads
+
+    def feeder_wh(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and honest energy of the full feeders: (n_feeders,), (n_feeders, n_slots) [Wh]."""
+        full = YEAR_METERS // METERS_PER_FEEDER
+        shape = (full, METERS_PER_FEEDER, -1)
+        used = full * METERS_PER_FEEDER
+        return (
+            self.traits.mean_wh_per_slot[:used].reshape(shape[:2]).sum(axis=1),
+            self.reads.energy_wh[:used].astype(np.int64).reshape(shape).sum(axis=1),
+        )
+
+
+@pytest.fixture(scope="module")
+def year() -> Year:
+    traits = meter_traits(2026, "A_YEAR", *ids(YEAR_METERS))
+    return Year(traits, honest_reads(traits, slot_at(2026, 1, 1, 6), YEAR_DAYS * 96, realism.STANDARD_TIME))
+
+
+# ------------------------------------------------------------ a read stands alone
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_meters_in_any_order_over_any_span_read_the_same_as_in_a_block(data: st.DataObject) -> None:
+    chosen = data.draw(st.lists(st.integers(0, 59), min_size=1, max_size=8, unique=True), label="meters")
+    start = data.draw(st.integers(0, BLOCK_SLOTS - 1), label="first slot")
+    count = data.draw(st.sampled_from([1, 2, 5, 7, 40]), label="slots")
+    count = min(count, BLOCK_SLOTS - start)
+    got = honest_reads(fleet().take(np.array(chosen)), BLOCK_FIRST + start, count, CHICAGO)
+    assert np.array_equal(got.energy_wh, block().energy_wh[chosen, start : start + count])
+    assert np.array_equal(got.voltage_dv, block().voltage_dv[chosen, start : start + count])
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    st.integers(0, 59),
+    st.integers(slot_at(2024, 2, 20), slot_at(2029, 1, 1)),
+    st.sampled_from([CHICAGO, "Europe/London", "Asia/Kathmandu"]),
+)
+def test_a_read_equals_the_plain_scalar_version(meter: int, slot: int, timezone: str) -> None:
+    got = honest_reads(fleet().take(np.array([meter])), slot, 1, timezone)
+    assert (int(got.energy_wh[0, 0]), int(got.voltage_dv[0, 0])) == scalar_read(fleet(), meter, slot, timezone)
+
+
+@pytest.mark.parametrize("meter", [0, 17, 59])
+def test_a_block_equals_the_plain_scalar_version_across_a_change_of_clocks(meter: int) -> None:
+    for column in range(0, BLOCK_SLOTS, 5):
+        expected = scalar_read(fleet(), meter, BLOCK_FIRST + column, CHICAGO)
+        got = block().energy_wh[meter, column], block().voltage_dv[meter, column]
+        assert tuple(map(int, got)) == expected
+
+
+def test_blocks_longer_and_wider_than_a_chunk_are_seamless(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "CHUNK_READS", 700)
+    monkeypatch.setattr(model, "CHUNK_SLOTS", 100)
+    again = honest_reads(fleet(), BLOCK_FIRST, BLOCK_SLOTS, CHICAGO)
+    assert np.array_equal(again.energy_wh, block().energy_wh)
+    assert np.array_equal(again.voltage_dv, block().voltage_dv)
+
+
+def test_traits_depend_on_seed_tenant_and_meter_and_not_on_the_fleet() -> None:
+    meters, feeders = ids(60)
+    reverse = meter_traits(7, "DEMO_TENANT", meters[::-1], np.array(feeders[::-1]))
+    alone = meter_traits(7, "DEMO_TENANT", ["MTR-00042"], ["ANOTHER_FEEDER"])
+    for name in ("key", "mean_wh_per_slot", "commercial", "shape_row", "feeder_drop_v"):
+        values = getattr(fleet(), name)
+        assert np.array_equal(getattr(reverse, name)[::-1], values)
+        assert getattr(alone, name)[0] == values[42]
+    assert np.array_equal(honest_reads(reverse, BLOCK_FIRST, 30, CHICAGO).voltage_dv[::-1], block().voltage_dv[:, :30])
+    for other in (meter_traits(8, "DEMO_TENANT", meters, feeders), meter_traits(7, "OTHER", meters, feeders)):
+        assert not np.intersect1d(other.key, fleet().key).size
+
+
+def test_the_emulator_keeps_its_identity_on_every_machine() -> None:
+    whole = np.stack([block().energy_wh, block().voltage_dv]).astype("<i4")
+    assert sha256(whole.tobytes()).hexdigest()[:16] == IDENTITY
+
+
+def test_reads_are_whole_numbers_and_plausible() -> None:
+    assert block().energy_wh.dtype == block().voltage_dv.dtype == np.int32
+    assert block().energy_wh.min() >= 0
+    assert (block().energy_wh <= fleet().service_wh[:, None] + 1).all()
+
+
+def test_an_empty_fleet_and_an_empty_span_have_no_reads() -> None:
+    nobody = meter_traits(7, "DEMO_TENANT", [], [])
+    assert len(nobody) == 0
+    assert honest_reads(nobody, BLOCK_FIRST, 3, CHICAGO).energy_wh.shape == (0, 3)
+    assert honest_reads(fleet(), BLOCK_FIRST, 0, CHICAGO).voltage_dv.shape == (60, 0)
+    assert background_missing(nobody, BLOCK_FIRST, 3).shape == (0, 3)
+    assert background_missing(fleet(), BLOCK_FIRST, 0).shape == (60, 0)
+
+
+def test_meters_without_feeders_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 meter ids, but 1 feeder ids"):
+        meter_traits(7, "DEMO_TENANT", ["A", "B"], ["F"])
+
+
+def test_a_scaled_meter_keeps_its_habits_and_its_voltage() -> None:
+    doubled = honest_reads(fleet().scaled(2.0), BLOCK_FIRST, BLOCK_SLOTS, CHICAGO)
+    assert np.abs(doubled.energy_wh - 2 * block().energy_wh).max() <= 1
+    assert np.abs(doubled.voltage_dv - block().voltage_dv).max() <= 1
+    assert np.allclose(fleet().scaled(2.0).mean_wh_per_slot, 2 * fleet().mean_wh_per_slot)
+
+
+# ------------------------------------------------------------ habits follow the local clock
+
+
+@pytest.mark.parametrize(
+    "change",
+    [pytest.param(slot_at(2026, 3, 8, 8), id="forward"), pytest.param(slot_at(2026, 11, 1, 7), id="back")],
+)
+def test_the_evening_peak_stays_in_the_local_evening_when_clocks_change(change: int) -> None:
+    homes, span = fleet(400).take(~fleet(400).commercial), 14 * 96
+    for first in (change - span, change):
+        load = honest_reads(homes, first, span, CHICAGO).energy_wh.sum(axis=0)
+        hour = local_quarters(first, span, CHICAGO) % 96 // 4
+        by_hour = np.bincount(hour, weights=load) / np.bincount(hour)
+        assert 17 <= by_hour.argmax() <= 20
+        assert 1 <= by_hour.argmin() <= 5
+
+
+def test_habits_move_by_an_hour_of_utc_when_clocks_change() -> None:
+    change, span = slot_at(2026, 11, 1, 7), 21 * 96
+    homes = fleet(400)
+    before, after = (
+        honest_reads(homes, first, span, CHICAGO).energy_wh.sum(axis=0).reshape(-1, 96).mean(axis=0)
+        for first in (change - span, change)
+    )
+    likeness = {shift: np.corrcoef(np.roll(before, shift), after)[0, 1] for shift in range(-8, 9)}
+    assert max(likeness, key=lambda shift: likeness[shift]) == pytest.approx(4, abs=2)
+
+
+def test_a_leap_day_is_a_day_like_its_neighbors() -> None:
+    first = slot_at(2028, 2, 28, 6)
+    days = honest_reads(fleet(400), first, 3 * 96, "Etc/GMT+6").energy_wh.sum(axis=0).reshape(3, 96).sum(axis=1)
+    assert days[1] == pytest.approx((days[0] + days[2]) / 2, rel=0.15)
+
+
+def test_homes_use_less_at_night_in_any_zone() -> None:
+    first = slot_at(2026, 5, 4)
+    for timezone in ("Asia/Kathmandu", "America/Los_Angeles"):
+        load = honest_reads(fleet(400), first, 14 * 96, timezone).energy_wh.sum(axis=0)
+        hour = local_quarters(first, 14 * 96, timezone) % 96 // 4
+        assert load[hour == 3].mean() < 0.7 * load[hour == 19].mean()
+
+
+# ------------------------------------------------------------ a year of it
+
+
+def test_a_year_falls_into_all_bands_of_real_meters(year: Year) -> None:
+    sample = realism.Sample(
+        year.reads.energy_wh / 1000.0, year.reads.voltage_dv / 10.0, year.traits.commercial, date(2026, 1, 1)
+    )
+    got = realism.figures(sample)
+    assert list(got) == list(realism.FIGURES)
+    assert {name: got[name] for name, band in realism.FIGURES.items() if not band.holds(got[name])} == {}
+
+
+def test_a_meter_uses_its_expected_mean(year: Year) -> None:
+    mean = year.reads.energy_wh.mean(axis=1)
+    assert mean.mean() == pytest.approx(year.traits.mean_wh_per_slot.mean(), rel=0.04)
+    assert np.percentile(np.abs(mean / year.traits.mean_wh_per_slot - 1.0), 95) < 0.15
+    total = sum(getattr(year.traits, part) for part in model.ENERGY_PARTS)
+    assert np.allclose(total, year.traits.mean_wh_per_slot)
+
+
+def test_voltage_is_hardly_ever_outside_the_bands(year: Year) -> None:
+    volts = year.reads.voltage_dv
+    assert ((volts < 1140) | (volts > 1260)).mean() < 5e-5
+    assert ((volts < 1100) | (volts > 1270)).mean() < 1e-6
+
+
+def test_technical_loss_of_a_year_is_that_of_solved_feeders(year: Year) -> None:
+    mean, delivered = year.feeder_wh()
+    loss = technical_loss_wh(mean[:, None], delivered).sum(axis=1)
+    supplied = loss + delivered.sum(axis=1)
+    no_load = model.NO_LOAD_SHARE * mean * delivered.shape[1]
+    assert ((loss / supplied > 0.022) & (loss / supplied < 0.035)).all()
+    assert ((no_load / loss > 0.44) & (no_load / loss < 0.54)).all()
+    form = (delivered.astype(float) ** 2).mean(axis=1) / delivered.mean(axis=1) ** 2
+    assert form.mean() == pytest.approx(model.LOAD_FORM_FACTOR, rel=0.03)
+
+
+def test_weather_and_expected_load_have_the_means_the_model_says() -> None:
+    years = [
+        model._block(model._name_key(tenant, "weather"), slot_at(2024 + tenant % 4, 1, 1), 35_040, CHICAGO)
+        for tenant in range(64)
+    ]
+    assert np.mean([block.cooling.mean() for block in years]) == pytest.approx(1.0, abs=0.06)
+    assert np.mean([block.heating.mean() for block in years]) == pytest.approx(1.0, abs=0.06)
+    assert np.mean([block.expected.mean() for block in years]) == pytest.approx(1.0, abs=0.02)
+    assert np.mean([block.expected.max() for block in years]) == pytest.approx(model.EXPECTED_PEAK, rel=0.03)
+
+
+# ------------------------------------------------------------ losses of an interval
+
+
+@given(st.floats(1.0, 1e6), st.integers(0, 10**7), st.integers(1, 10**6), st.floats(1 / 3, 4.0))
+def test_loss_grows_with_the_load(mean: float, delivered: int, more: int, interval: float) -> None:
+    low = technical_loss_wh(mean, delivered, interval)
+    assert 0 <= low <= technical_loss_wh(mean, delivered + more, interval)
+
+
+@pytest.mark.parametrize(("minutes", "parts"), [(5, 12), (15, 4), (30, 2), (60, 1)])
+def test_an_hour_of_steady_load_loses_the_same_in_intervals_of_any_length(minutes: int, parts: int) -> None:
+    loss = technical_loss_wh(20_000.0, np.full(parts, 120_000 / parts), minutes / 15)
+    assert loss.dtype == np.int64
+    assert loss.sum() == pytest.approx(technical_loss_wh(20_000.0, 120_000, 4.0), abs=parts)
+
+
+def test_a_feeder_without_meters_loses_nothing() -> None:
+    assert technical_loss_wh(np.zeros(2), np.zeros(2)).tolist() == [0, 0]
+
+
+# ------------------------------------------------------------ reads that do not arrive
+
+GAP_DAYS = 730
+
+
+@pytest.fixture(scope="module")
+def missing() -> np.ndarray:
+    return background_missing(fleet(400), slot_at(2025, 1, 1), GAP_DAYS * 96)
+
+
+def gaps(missing: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    edges = np.diff(np.pad(missing.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+    row, begin = np.nonzero(edges == 1)
+    return row, begin, np.nonzero(edges == -1)[1] - begin
+
+
+def test_a_missing_read_is_missing_alone_and_in_any_fleet(missing: np.ndarray) -> None:
+    first, (row, begin, _) = slot_at(2025, 1, 1), gaps(missing)
+    some = np.unique(row[:40])
+    for column in [*begin[:25].tolist(), 0, GAP_DAYS * 96 - 3]:
+        single = background_missing(fleet(400), first + column, 1)
+        assert np.array_equal(single[:, 0], missing[:, column])
+        few = background_missing(fleet(400).take(some), first + column, 3)
+        assert np.array_equal(few, missing[some, column : column + 3])
+
+
+def test_gaps_have_the_measured_lengths_and_share(missing: np.ndarray) -> None:
+    _, _, slots = gaps(missing)
+    median, upper, long = np.percentile(slots / 4, (50, 75, 90))
+    assert missing.mean() == pytest.approx(model.MISSING_SHARE, rel=0.2)
+    assert 1.5 <= median <= 3
+    assert 7 <= upper <= 14
+    assert 35 <= long <= 65
+
+
+def test_half_of_the_meters_have_hardly_any_gaps(missing: np.ndarray) -> None:
+    assert np.median(missing.mean(axis=1)) < model.MISSING_SHARE / 3
+
+
+def test_a_third_of_the_gaps_begin_together_with_a_neighbors(missing: np.ndarray) -> None:
+    row, begin, _ = gaps(missing)
+    _, where, times = np.unique(
+        np.stack([fleet(400).feeder_index[row], begin]), axis=1, return_inverse=True, return_counts=True
+    )
+    assert 0.22 <= (times[where.ravel()] > 1).mean() <= 0.45
+
+
+def test_the_share_of_missing_reads_follows_the_setting() -> None:
+    first = slot_at(2025, 1, 1)
+    assert not background_missing(fleet(400), first, 3000, 0.0).any()
+    assert background_missing(fleet(400), first, 180 * 96, 0.02).mean() == pytest.approx(0.02, rel=0.2)
+
+
+# ------------------------------------------------------------ the plain scalar version
+
+
+def scalar_hash(key: int, stream: str, counter: int) -> int:
+    z = ((counter + (crc32(stream.encode()) << 32)) * 0x9E3779B97F4A7C15 + key) % 2**64
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+    return z ^ (z >> 31)
+
+
+def entry(table: np.ndarray, word: int, field: int = 0) -> float:
+    return float(table[(word >> (12 * field)) & 4095])
+
+
+def scalar_line(before: float, after: float, length: int, step: int) -> float:
+    return before + (after - before) / length * step
+
+
+def scalar_run(start: float, duration: float, height: float, step: int) -> float:
+    return max(min(start + duration, step + 1.0) - max(start, float(step)), 0.0) * height
+
+
+def scalar_normal_noise(key: int, stream: str, slot: int, length: int) -> float:
+    index, step = divmod(slot + key % 65536, length)
+    before, after = (entry(model.NORMAL, scalar_hash(key, stream, index + i)) for i in (0, 1))
+    return scalar_line(before, after, length, step)
+
+
+def wall_clock(slot: int, timezone: str) -> datetime:
+    return datetime.fromtimestamp(slot * 900, UTC).astimezone(ZoneInfo(timezone)).replace(tzinfo=None)
+
+
+def scalar_shape(row: int, clock: datetime) -> float:
+    weekend = clock.weekday() >= 5
+    return float(model.SHAPES[row + weekend * model.SHAPE_WIDTH + clock.hour * 4 + clock.minute // 15])
+
+
+def scalar_weather(tenant_key: int, slot: int, clock: datetime) -> tuple[float, float]:
+    late = clock - timedelta(minutes=15 * model.BUILDING_LAG_SLOTS)
+    day = (date(2000, late.month, late.day) - date(2000, 1, 1)).days
+    temperature = float(load_profiles().temperature_c[day, late.hour * 4 + late.minute // 15])
+    for stream, length, sigma in model.WEATHER_NOISES:
+        temperature = temperature + sigma * scalar_normal_noise(tenant_key, stream, slot, length)
+    cooling = min(max(temperature - model.COOLING_ABOVE_C, 0.0), model.COOLING_FULL_K) / model.MEAN_COOLING_K
+    return cooling, max(model.HEATING_BELOW_C - temperature, 0.0) / model.MEAN_HEATING_K
+
+
+def scalar_window(
+    key: int, stream: str, phase: int, slot: int, length: int, minutes: tuple[float, float], mean_wh: float,
+    row: int, timezone: str,
+) -> tuple[int, int, float]:  # fmt: skip
+    """The slot's window, its step in it, and the energy of the window's appliance run in the slot."""
+    index, step = divmod(slot + phase, length)
+    word = scalar_hash(key, stream, index)
+    middle = wall_clock(index * length - phase + length // 2, timezone)
+    shortest, longest = (m / 15 for m in minutes)
+    duration = shortest + (longest - shortest) * entry(model.UNIFORM, word, 2)
+    start = (length - duration) * entry(model.UNIFORM, word, 3)
+    happens = entry(model.UNIFORM, word, 1) < model.RUN_CHANCE * scalar_shape(row, middle)
+    height = entry(model.POWER, word, 4) * (mean_wh * (length / (model.RUN_CHANCE * (shortest + longest) / 2)))
+    return index, step, scalar_run(start, duration, happens * height, step)
+
+
+def scalar_day_factor(key: int, phase: int, day: int) -> float:
+    index, step = divmod(day + phase, model.SLOW_DAYS)
+    word, following = (scalar_hash(key, "slow", index + i) for i in (0, 1))
+    slow = scalar_line(entry(model.SLOW, word), entry(model.SLOW, following), model.SLOW_DAYS, step)
+    shortest, longest = model.AWAY_DAYS
+    duration = shortest + (longest - shortest + 1) * entry(model.UNIFORM, word, 2) // 1
+    start = (model.SLOW_DAYS - duration + 1) * entry(model.UNIFORM, word, 3) // 1
+    away = (1.0 - model.AWAY_FACTOR) if entry(model.UNIFORM, word, 1) < model.AWAY_CHANCE else 0.0
+    absent = scalar_run(start, duration, away, step)
+    return entry(model.DAY, scalar_hash(key, "day", day)) * slow * (1.0 - absent) / (1.0 - model.AWAY_LOSS)
+
+
+def scalar_read(fleet: MeterTraits, meter: int, slot: int, timezone: str) -> tuple[int, int]:
+    """One honest read, (whole Wh, tenths of a volt), in plain Python numbers."""
+
+    def of(name: str) -> float:
+        return float(getattr(fleet, name)[meter])
+
+    key, phase, row = int(fleet.key[meter]), int(fleet.phase[meter]), int(fleet.shape_row[meter])
+    clock = wall_clock(slot, timezone)
+    cooling, heating = scalar_weather(fleet.tenant_key, slot, clock)
+    index, step, short_run = scalar_window(
+        key, "short_window", phase, slot, model.SHORT_WINDOW, model.SHORT_MINUTES, of("short_wh"), row, timezone
+    )
+    _, _, long_run = scalar_window(
+        key, "long_window", phase, slot, model.LONG_WINDOW, model.LONG_MINUTES, of("long_wh"), row, timezone
+    )
+    before, after = (
+        1.0 + of("roughness") * (entry(model.ACTIVITY, scalar_hash(key, "short_window", index + i)) - 1.0)
+        for i in (0, 1)
+    )
+    noise = scalar_line(before, after, model.SHORT_WINDOW, step)
+    wh = noise * scalar_shape(row, clock) * of("activity_wh") + short_run + long_run
+    wh = wh * scalar_day_factor(key, phase, (clock.date() - EPOCH).days)
+    wh = wh + of("base_wh") + of("cooling_wh") * cooling + of("heating_wh") * heating
+    wh = min(wh, of("service_wh"))
+
+    feeder = int(fleet.feeder_keys[fleet.feeder_index[meter]])
+    set_point = model.HEAD_V + model.HEAD_SIGMA_V * entry(model.NORMAL, scalar_hash(feeder, "head", 0))
+    drift = scalar_normal_noise(feeder, "regulator", slot, model.REGULATOR_SLOTS)
+    expected = float(model.EXPECTED_SHAPE[int(clock.weekday() >= 5), clock.hour * 4 + clock.minute // 15])
+    expected = expected + model.MEAN_COOLING_SHARE * cooling + model.MEAN_HEATING_SHARE * heating
+    volts = set_point + model.REGULATOR_SIGMA_V * drift
+    volts = volts - of("feeder_drop_v") * (expected / model.EXPECTED_PEAK) - of("service_v_per_wh") * wh
+    volts = volts + entry(model.METER_NOISE_V, scalar_hash(key, "voltage", slot // 4), slot % 4)
+    return round(wh), round(10.0 * volts)
+
+
+IDENTITY = "1066c87275090a2f"  # changes with any constant, table or stream of the model

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from gridlens_core.database import queries
+from gridlens_core.database.queries import EVENTS_MIGRATION, SQL_DIR, blocks, query
+
+NAMED_FILES = sorted(path.name for path in SQL_DIR.glob("*.sql") if path != EVENTS_MIGRATION)
+CORE = Path(queries.__file__).parents[1]
+
+
+def asked_for() -> set[tuple[str, str]]:
+    """Every (file, block) that the core asks for with plain words."""
+    found = set()
+    for path in CORE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "query":
+                words = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+                if len(words) == 2:
+                    found.add(tuple(words))
+    return found
+
+
+def test_every_block_the_code_asks_for_is_there() -> None:
+    wanted = asked_for()
+    assert ("reads.sql", "lock_tenant") in wanted
+    assert {(file, name) for file, name in wanted if name not in blocks(file)} == set()
+
+
+@pytest.mark.parametrize("file_name", NAMED_FILES)
+def test_every_block_has_a_name_of_its_own(file_name: str) -> None:
+    text = (SQL_DIR / file_name).read_text(encoding="utf-8")
+    names = re.findall(r"^-- name: (\w+)$", text, re.MULTILINE)
+    assert names == list(blocks(file_name))
+    assert all(blocks(file_name).values())
+    assert text.count("-- name:") == len(names)
+
+
+def test_a_block_is_a_statement_with_its_parameters() -> None:
+    assert set(query("events.sql", "events_in_window").compile().params) == {"tenant_id", "from_time", "to_time"}
+    assert query("events.sql", "events_in_window") is query("events.sql", "events_in_window")
+
+
+def test_an_unknown_block_is_a_key_error() -> None:
+    with pytest.raises(KeyError):
+        query("events.sql", "no such block")

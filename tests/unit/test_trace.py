@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from helpers import FROZEN
+
+from gridlens_core.explanation.kpis import Kpis
+from gridlens_core.explanation.trace import KEEP, Observation, Trace
+
+QUARTER = timedelta(minutes=15)
+NOON = FROZEN.isoformat()
+
+
+def kpis(loss: str | None, **more: object) -> Kpis:
+    return Kpis(date(2026, 11, 18), loss_pct=None if loss is None else Decimal(loss), **more)
+
+
+def at(number: int) -> datetime:
+    return FROZEN + number * QUARTER
+
+
+def seen(number: int, loss: str | None = None, **more: object) -> Observation:
+    return Observation(at(number), kpis(str(number) if loss is None else loss), **more)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "not there yet" / "trace.jsonl"
+
+
+def test_a_moment_is_answered_with_the_last_observation_at_or_before_it(path: Path) -> None:
+    trace = Trace(path)
+    for number in (0, 1, 4):
+        trace.observe(seen(number))
+    answers = {-1: None, 0: "0", 1: "1", 2: "1", 4: "4", 99: "4"}
+    for number, loss in answers.items():
+        assert trace.at(at(number)) == (loss and kpis(loss)), number
+    assert trace.at(at(1) - timedelta(microseconds=1)) == kpis("0")
+
+
+def test_the_first_observation_of_a_time_stands_unless_a_measured_one_comes(path: Path) -> None:
+    trace = Trace(path)
+    measured = seen(0, "3", before=kpis("2"), clean=kpis("2.5"), steps=(("an event", kpis("3")),))
+    for one in (seen(0, "1"), seen(0, "2"), measured, seen(0, "4"), seen(0, "5", clean=kpis("5"))):
+        trace.observe(one)
+    assert trace.all() == (measured,)
+    assert Trace(path).all() == (measured,)
+
+
+def test_what_comes_late_is_put_in_its_place(path: Path) -> None:
+    trace = Trace(path)
+    for number in (3, 1, 2, 0):
+        trace.observe(seen(number))
+    assert [one.grid_now for one in trace.all()] == [at(0), at(1), at(2), at(3)]
+    assert trace.latest(2) == (seen(2), seen(3))
+    assert Trace(path).all() == trace.all()
+
+
+def test_a_restart_forgets_nothing_to_the_last_digit(path: Path) -> None:
+    some = (
+        seen(0, "2.6849"),
+        Observation(at(1), kpis(None)),
+        Observation(
+            at(2),
+            kpis("0E-20", suspicious_meters=Decimal(35), feeder_loss_pct={"FEEDER_7": Decimal("9.690700")}),
+            before=kpis("1"),
+            clean=kpis("2"),
+            steps=(("one", kpis("3")), ("other", kpis("0E-20"))),
+        ),
+    )
+    trace = Trace(path)
+    for one in some:
+        trace.observe(one)
+    assert Trace(path).all() == some
+    assert str(Trace(path).at(at(2)).loss_pct) == "0E-20"
+
+
+def test_only_the_last_days_are_kept(path: Path) -> None:
+    trace = Trace(path)
+    for number in range(KEEP + 5):
+        trace.observe(seen(number))
+    assert len(trace.all()) == KEEP
+    assert trace.at(at(4)) is None
+    assert Trace(path).all() == trace.all()
+
+
+def test_forgetting_starts_anew_with_any_time(path: Path) -> None:
+    trace = Trace(path)
+    trace.observe(seen(9))
+    trace.forget()
+    assert (trace.at(at(99)), trace.all(), path.exists()) == (None, (), False)
+    trace.observe(seen(0))
+    assert trace.all() == (seen(0),)
+    trace.forget()
+    trace.forget()
+    assert Trace(path).all() == ()
+
+
+def test_what_another_process_sees_and_forgets_is_known_here(path: Path) -> None:
+    here, there = Trace(path), Trace(path)
+    here.observe(seen(0))
+    there.observe(seen(1))
+    here.observe(seen(2))
+    assert here.all() == there.all() == (seen(0), seen(1), seen(2))
+    there.forget()
+    assert here.all() == ()
+    there.observe(seen(0, "7"))
+    assert here.at(at(0)) == kpis("7")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(b"", id="an empty line"),
+        pytest.param(b"no json", id="something else"),
+        pytest.param(b'{"grid_now": "%s"}' % NOON.encode(), id="a time without figures"),
+        pytest.param(b'{"grid_now": "%s", "kpis": {"day": "2026-11-18"}}' % NOON.encode(), id="another version's"),
+        pytest.param(b"[1, 2]", id="a list"),
+        pytest.param(b'{"grid_now": "noon"}', id="words for a time"),
+        pytest.param(b"\xff\xfe\x00", id="bytes that are no text"),
+        pytest.param(b'{"grid_now": "2026-11-18T18:00:00+00:00", "kpis": {"loss_pct"', id="a line cut short"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_passed_over(path: Path, line: bytes) -> None:
+    Trace(path).observe(seen(0))
+    path.write_bytes(line + b"\n" + path.read_bytes())
+    trace = Trace(path)
+    assert trace.all() == (seen(0),)
+    trace.observe(seen(1))
+    assert Trace(path).all() == (seen(0), seen(1))
+
+
+def test_threads_may_share_it(path: Path) -> None:
+    trace = Trace(path)
+
+    def look(number: int) -> None:
+        trace.observe(seen(number))
+        assert trace.at(at(number)) == kpis(str(number))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(look, range(100)))
+    assert [one.grid_now for one in trace.all()] == [at(number) for number in range(100)]
+    assert Trace(path).all() == trace.all()
