@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from gridlens_core.errors import SettingsError
+from gridlens_core.errors import DatabaseUnavailableError, SettingsError
 
 AZURE_DOMAIN = ".postgres.database.azure.com"
 SCOPE = "https://ossrdbms-aad.database.windows.net/.default"  # Microsoft Learn, Flexible Server, Entra authentication
@@ -45,14 +45,15 @@ def default_credential() -> Credential:
 
 
 def use_tokens(engine: sa.Engine, credential: Credential) -> None:
-    """Each new connection of the engine carries a fresh token for its password; it is never logged or kept by us."""
+    """Each new connection of the engine carries a fresh token for its password; it is never logged or kept by us.
+
+    Without a token the connection fails with DatabaseUnavailableError; the next one asks for a token again.
+    """
 
     @event.listens_for(engine, "do_connect")
     def give_token(dialect: Any, record: Any, arguments: Any, parameters: dict[str, Any]) -> None:
         try:
             parameters["password"] = credential.get_token(SCOPE).token
         except Exception as error:  # azure-identity's errors tell of tenants and accounts
-            raise SettingsError(
-                f"No Microsoft Entra ID token could be had ({type(error).__name__}). "
-                "Check the managed identity, or log in with the Azure CLI."
-            ) from error
+            reason = f"no Microsoft Entra ID token could be had ({type(error).__name__})"
+            raise DatabaseUnavailableError(f"The database cannot be asked: {reason}.", reason=reason) from error

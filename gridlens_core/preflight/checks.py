@@ -28,6 +28,7 @@ EVENT_COLUMNS = {
 
 # By what the connection failed with.
 CONNECTION_REMEDIES = (
+    ("Entra ID token", "Check the managed identity, or log in with the Azure CLI (az login)."),
     ("host name", "Correct the host in DATABASE_URL."),
     ("password", "Correct user and password in DATABASE_URL, with %-codes for signs such as @ : / # in the password."),
     ("does not admit", "Let this address in (firewall rule, or private network) for this user."),

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
+import gridlens_core.demo.demo
 from gridlens_core.database import connection as database
 from gridlens_core.database.entra import SCOPE, use_tokens, wants_token
-from gridlens_core.errors import SettingsError
+from gridlens_core.errors import DatabaseUnavailableError, SettingsError
+from gridlens_core.preflight.checks import unreachable
+from gridlens_core.settings import Settings
+from gridlens_core.show import make_show
 
 AZURE = "postgresql://gridlens@utility.postgres.database.azure.com:5432/ami"
 
@@ -80,9 +87,46 @@ def test_without_the_package_one_line_says_what_to_install(monkeypatch: pytest.M
         database.connect(AZURE, is_local=False)
 
 
-def test_a_token_that_cannot_be_had_is_one_line_without_the_account() -> None:
+def test_a_token_that_cannot_be_had_is_a_database_away_and_told_without_the_account() -> None:
     engine = sa.create_engine("postgresql+psycopg2://gridlens@utility.postgres.database.azure.com/ami")
     use_tokens(engine, StandIn(broken=True))
-    with pytest.raises(SettingsError, match="No Microsoft Entra ID token") as raised, engine.connect():
+    with pytest.raises(DatabaseUnavailableError, match=r"no Microsoft Entra ID token .*RuntimeError") as raised:
+        database.Database(engine, is_local=False).ping()
+    assert "someone" not in raised.value.message + repr(raised.value.details)
+    finding = unreachable(raised.value)
+    assert (finding.what, finding.state) == ("Connection", "blocked")
+    assert "managed identity" in finding.remedy
+
+
+def test_a_token_that_fails_once_is_asked_for_again_by_the_next_connection(connecting: list[dict[str, Any]]) -> None:
+    engine = sa.create_engine("postgresql+psycopg2://gridlens@utility.postgres.database.azure.com/ami")
+    credential = StandIn(broken=True)
+    use_tokens(engine, credential)
+    with pytest.raises(DatabaseUnavailableError, match="token"), engine.connect():
         pass
-    assert "someone" not in raised.value.message
+    credential.broken = False
+    with pytest.raises(DatabaseUnavailableError, match="stand-in"), engine.connect():
+        pass
+    assert [parameters["password"] for parameters in connecting] == ["token-1"]
+
+
+def test_the_start_goes_on_trying_while_no_token_can_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked = Event()
+
+    class SecondTime(StandIn):
+        def get_token(self, *scopes: str) -> Any:
+            if self.scopes:
+                asked.set()
+            self.scopes += scopes
+            raise RuntimeError("temporarily unavailable")
+
+    credential = SecondTime()
+    monkeypatch.setattr(database, "default_credential", lambda: credential)
+    monkeypatch.setattr(gridlens_core.demo.demo, "RETRY_SECONDS", 0.01)
+    demo = make_show(Settings(database_url=SecretStr(AZURE), data_dir=tmp_path)).demo
+    demo.start_in_background()
+    try:
+        assert asked.wait(timeout=20), "the start gave up after the first token"
+        assert isinstance(demo.start_error, DatabaseUnavailableError)
+    finally:
+        demo.stop()
