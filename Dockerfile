@@ -1,20 +1,22 @@
 # The dashboard and the API for an existing database (DATABASE_URL). Behind HTTPS: TLS ends at the proxy in front.
 FROM python:3.13-slim
 
-RUN useradd --create-home --uid 10001 gridlens
+# Bindings and the trace of KPIs seen; mount a volume here to keep them.
+ENV GRIDLENS_DATA_DIR=/home/gridlens/data PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+RUN useradd --create-home --uid 10001 gridlens && install -d -o gridlens -g gridlens "$GRIDLENS_DATA_DIR"
 WORKDIR /srv/gridlens
-COPY requirements.txt .
-RUN pip install --no-cache-dir -r requirements.txt azure-identity
+
+# Packages change less often than our code, so their layer comes first.
+COPY constraints.txt requirements-core.txt requirements-app.txt ./
+RUN pip install --no-cache-dir -c constraints.txt -r requirements-app.txt azure-identity
+
 COPY app.py ./
 COPY .streamlit .streamlit
+COPY sql sql
 COPY gridlens_core gridlens_core
 COPY pages pages
-COPY sql sql
 
-# Bindings and the trace of KPIs seen; mount a volume here to keep them.
-ENV GRIDLENS_DATA_DIR=/home/gridlens/data PYTHONUNBUFFERED=1
 USER gridlens
-RUN mkdir -p /home/gridlens/data
 EXPOSE 8501
 
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["python", "-c", \

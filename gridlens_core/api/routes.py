@@ -16,6 +16,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from pydantic.alias_generators import to_camel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gridlens_core import __version__
 from gridlens_core.api.answers import (
     AutoAnswer,
     AutoFacts,
@@ -127,7 +128,7 @@ def build_api(demo: Demo) -> FastAPI:
     """The API over one demo, to be mounted under /api."""
     api = FastAPI(
         title="GridLens AMI pilot",
-        version="0.1.0",
+        version=__version__,
         description="Synthetic meter reads, events and KPI views of the tenants in GRIDLENS_TENANTS.",
         docs_url=None,  # the interactive pages would load their scripts from the internet
         redoc_url=None,
