@@ -23,7 +23,7 @@ from gridlens_core.database.schema import Schema
 from gridlens_core.explanation.detection import Score, score_event, session_score
 from gridlens_core.explanation.kpis import Kpis, read_kpis
 from gridlens_core.explanation.trace import Observation
-from gridlens_core.meters.events import Event, new_event
+from gridlens_core.meters.events import Event, EventRequest
 from gridlens_core.meters.fleet import Fleet
 from gridlens_core.publishing.publisher import publish_cycle
 from gridlens_core.publishing.seeding import local_fleet, prepare_local
@@ -94,11 +94,8 @@ def theft(bench: Bench, size: int, severity: float, wall: datetime, seed: int) -
     ring = np.random.default_rng(seed).choice(of_feeder, size, replace=False).tolist() if size else [None]
     events: list[Event] = []
     for meter in ring:
-        asked = new_event(
-            tenant_id=TENANT, event_type="theft", feeder_id=FEEDER, meter_id=meter, severity=severity,
-            duration_minutes=15 * CYCLES, starts_at=wall,
-        )  # fmt: skip
-        events.append(insert_event(bench.connection, asked))
+        asked = EventRequest("theft", feeder_id=FEEDER, meter_id=meter, severity=severity, duration_minutes=15 * CYCLES)
+        events.append(insert_event(bench.connection, asked.checked(TENANT, wall)))
     seen = [bench.cycle(wall) for _ in range(CYCLES)]
     return together([score_event(event, events, bench.fleet, seen) for event in events])
 

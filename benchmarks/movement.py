@@ -20,7 +20,7 @@ from gridlens_core.database.embedded import start_embedded, stop_embedded
 from gridlens_core.database.event_log import insert_event
 from gridlens_core.explanation.kpis import Kpis, read_kpis
 from gridlens_core.explanation.movement import SPLIT_EVENTS_AT_MOST, measured_cycle
-from gridlens_core.meters.events import new_event
+from gridlens_core.meters.events import EVENT_TYPES, EventRequest
 from gridlens_core.publishing.publisher import publish_cycle, read_grid_now
 from gridlens_core.publishing.seeding import local_fleet, prepare_local
 from gridlens_core.settings import Settings
@@ -29,7 +29,6 @@ TENANT = "DEMO_TENANT"
 NOON = datetime(2026, 11, 18, 18, tzinfo=UTC)
 REPEATS = 7
 EVENTS = (0, 1, 2, 4, 6)
-KINDS = ("theft", "voltage-sag", "comms-outage")
 
 
 def main() -> None:
@@ -56,11 +55,10 @@ def main() -> None:
             with database.engine.connect() as connection:
                 now = read_grid_now(connection, schema, TENANT, NOON, 15)
                 for place in range(number):
-                    asked = new_event(
-                        tenant_id=TENANT, event_type=KINDS[place % 3], feeder_id=fleet.feeders[place % 3],
-                        severity=0.5, duration_minutes=120, starts_at=now,
-                    )  # fmt: skip
-                    insert_event(connection, asked)
+                    asked = EventRequest(
+                        EVENT_TYPES[place % 3], feeder_id=fleet.feeders[place % 3], severity=0.5, duration_minutes=120
+                    )
+                    insert_event(connection, asked.checked(TENANT, now))
                 plain = timed(connection, lambda on: publish_cycle(on, schema, fleet, **cycle))
                 look = timed(connection, lambda on, at=now: read(on, at))
                 before = read(connection, now)

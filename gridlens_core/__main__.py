@@ -20,7 +20,7 @@ from gridlens_core.database.connection import connect
 from gridlens_core.database.queries import EVENTS_MIGRATION
 from gridlens_core.demo.demo import Demo, Published
 from gridlens_core.errors import DatabaseNotReadyError, GridLensError
-from gridlens_core.meters.events import EVENT_TYPES
+from gridlens_core.meters.events import EVENT_TYPES, EventRequest
 from gridlens_core.meters.patterns import PATTERNS
 from gridlens_core.preflight.checks import preflight, summary
 from gridlens_core.publishing.auto import AutoPublishers
@@ -143,13 +143,14 @@ def publish(demo: Demo, options: argparse.Namespace) -> None:
 def event(demo: Demo, options: argparse.Namespace) -> None:
     """Triggers one event."""
     demo.start()
-    _show(EventFacts.model_validate(demo.trigger(**_event(demo, options))))
+    _show(EventFacts.model_validate(demo.trigger(_tenant(demo, options), _request(options))))
 
 
 def rehearse(demo: Demo, options: argparse.Namespace) -> None:
     """Prints what POST /api/ami/rehearse answers."""
     demo.start()
-    _show(RehearseAnswer.of(demo.rehearse(**_event(demo, options), cycles=options.cycles)))
+    found = demo.rehearse(_tenant(demo, options), _request(options), cycles=options.cycles)
+    _show(RehearseAnswer.of(found))
 
 
 def quickcheck(demo: Demo, options: argparse.Namespace) -> None:
@@ -158,16 +159,15 @@ def quickcheck(demo: Demo, options: argparse.Namespace) -> None:
     _show(QuickcheckAnswer.of(demo.quickcheck(_tenant(demo, options))))
 
 
-def _event(demo: Demo, options: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "tenant_id": _tenant(demo, options),
-        "event_type": options.type,
-        "feeder_id": options.feeder,
-        "meter_id": options.meter,
-        "severity": options.severity,
-        "duration_minutes": options.minutes,
-        "pattern": options.pattern,
-    }
+def _request(options: argparse.Namespace) -> EventRequest:
+    return EventRequest(
+        options.type,
+        feeder_id=options.feeder,
+        meter_id=options.meter,
+        severity=options.severity,
+        duration_minutes=options.minutes,
+        pattern=options.pattern,
+    )
 
 
 def _tenant(demo: Demo, options: argparse.Namespace) -> str:

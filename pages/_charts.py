@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from gridlens_core import words
-from gridlens_core.meters.events import Event
+from gridlens_core.meters.events import EVENT_KINDS, Event
 from pages import _look
 
 CONFIG = {"displayModeBar": False, "scrollZoom": False}
@@ -123,15 +123,16 @@ def timeline(events: Sequence[Event], timezone: str, grid_now: datetime, height:
     zone = ZoneInfo(timezone)
     figure = go.Figure()
     real = [event for event in events if event.ends_at > event.starts_at]
-    for kind, colour in _look.EVENT_COLOUR.items():
-        chosen = [event for event in real if event.event_type == kind]
+    unknown = dict.fromkeys(event.kind for event in real if event.event_type not in EVENT_KINDS)
+    for kind in (*EVENT_KINDS.values(), *unknown):
+        chosen = [event for event in real if event.kind == kind]
         if chosen:
             figure.add_bar(
                 base=[event.starts_at.astimezone(zone) for event in chosen],
                 x=[(event.ends_at - event.starts_at).total_seconds() * 1000 for event in chosen],
                 y=[event.where for event in chosen], text=[_look.called(event) for event in chosen],
                 textfont={"color": _look.ON_COLOUR}, textposition="inside", insidetextanchor="start",
-                orientation="h", name=chosen[0].name, marker={"color": colour, "opacity": 0.9}, width=0.6,
+                orientation="h", name=chosen[0].name, marker={"color": kind.colour, "opacity": 0.9}, width=0.6,
                 hovertemplate="%{text}<extra></extra>",
             )  # fmt: skip
     now = grid_now.astimezone(zone)

@@ -24,7 +24,7 @@ def path(rehearsal: Rehearsal, seen: Sequence[Observation], kpi: str, timezone: 
         "came": (real, _look.SUPPLIED, "solid", 5),
         "rehearsed": (
             {begin: before} | {one.read_at: getattr(one.kpis, kpi) for one in rehearsal.cycles},
-            _look.EVENT_COLOUR[rehearsal.event.event_type], "dashed", 2,
+            rehearsal.event.kind.colour, "dashed", 2,
         ),
         "without the event": (
             {begin: before} | {one.read_at: getattr(one.without, kpi) for one in rehearsal.cycles},
@@ -79,7 +79,5 @@ def summary(receipts: Sequence[Receipt]) -> None:
         if receipt.score is not None and receipt.score.cycles:
             moved.append(f"{words.count(receipt.score.found)} of {words.plural(receipt.score.meters, 'meter')} named")
         cost = f"; {words.dollars(receipt.usd)} not recorded" if event.event_type == "theft" else ""
-        st.badge(
-            _look.called(event), icon=_look.EVENT_ICON.get(event.event_type), color=_look.colour_name(event.event_type)
-        )
+        st.badge(_look.called(event), icon=event.kind.icon, color=event.kind.colour_name)
         st.markdown(_look.plain(f"{words.and_list(moved) or 'No KPI moved'}{cost}."))

@@ -1,7 +1,6 @@
 """Figures and dialogs that explain: why a KPI moved, what a rehearsal foretells, what a meter did."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -14,7 +13,7 @@ from gridlens_core.errors import GridLensError
 from gridlens_core.explanation.evidence import MeterEvidence
 from gridlens_core.explanation.rehearsal import Rehearsal
 from gridlens_core.explanation.trace import Observation
-from gridlens_core.meters.events import EVENT_NAMES, EVENT_TYPES
+from gridlens_core.meters.events import EVENT_KINDS, EVENT_TYPES, EventRequest
 from pages import _charts, _data, _frame, _look
 
 KPI_WORDS = words.KPI_WORDS
@@ -24,7 +23,7 @@ value = words.kpi_value
 def waterfall(why: Why, height: int) -> go.Figure:
     """From before to now: natural drift, each event, and the sum."""
     unit = KPI_WORDS[why.kpi][1]
-    colours = [_look.EVENT_COLOUR.get(step.cause or "", "gray") for step in why.steps]
+    colours = [_look.colour(step.cause) for step in why.steps]
     figure = go.Figure()
     level = float(why.before)
     names = ["before", *(step.label for step in why.steps), "now"]
@@ -59,21 +58,11 @@ def _range(values: Sequence[float]) -> list[float]:
     return [low - room * 0.6 if low > 4 * room else min(0.0, low * 1.15), high + room * 0.35]
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What the trigger panel was set to when a rehearsal was asked for."""
-
-    feeder_id: str
-    severity: float
-    minutes: int
-    pattern: str
-
-
-def show(tenant_id: str, about: Why | Asked | None) -> None:
+def show(tenant_id: str, about: Why | EventRequest | None) -> None:
     """The dialog that was asked for, if one was."""
     if isinstance(about, Why):
         _why(about, _data.demo().settings.timezone)
-    elif isinstance(about, Asked):
+    elif isinstance(about, EventRequest):
         _rehearsal(tenant_id, about)
 
 
@@ -91,18 +80,18 @@ def _why(why: Why, timezone: str) -> None:
 
 
 @_frame.dialog("Rehearsal")
-def _rehearsal(tenant_id: str, asked: Asked) -> None:
+def _rehearsal(tenant_id: str, request: EventRequest) -> None:
     """The paths the KPIs would take; nothing of it stays in the database."""
     demo = _data.demo()
     kind = st.segmented_control(
         "Event",
         EVENT_TYPES,
-        default="theft",
-        format_func=lambda one: EVENT_NAMES[one].capitalize(),
+        default=request.event_type,
+        format_func=lambda one: EVENT_KINDS[one].name.capitalize(),
         key="rehearse_kind",
     )
     try:
-        found = _rehearsed(tenant_id, kind or "theft", asked)
+        found = _rehearsed(tenant_id, request.of_type(kind or request.event_type))
     except GridLensError as error:
         st.info(error.message, icon=":material/info:")
         return
@@ -126,9 +115,7 @@ def _rehearsal(tenant_id: str, asked: Asked) -> None:
         hide_index=True,
         alt="KPIs now, and after the rehearsed cycles with and without the event",
     )
-    kpi = {"theft": "loss_pct", "voltage-sag": "voltage_compliance_pct", "comms-outage": "read_success_pct"}[
-        found.event.event_type
-    ]
+    kpi = found.event.kind.kpi
     if getattr(last.kpis, kpi) is not None:
         seen = demo.trace(tenant_id).all()
         _charts.show(
@@ -139,19 +126,12 @@ def _rehearsal(tenant_id: str, asked: Asked) -> None:
     st.caption("Run and rolled back: no read, no event and no clock has changed.")
 
 
-def _rehearsed(tenant_id: str, kind: str, asked: Asked) -> Rehearsal:
+def _rehearsed(tenant_id: str, request: EventRequest) -> Rehearsal:
     """The rehearsal of this dialog; it stays as it was while real cycles are published beside it."""
-    known: dict[tuple[str, Asked], Rehearsal] = st.session_state.setdefault("rehearsals", {})
-    if (kind, asked) not in known or _data.pulse(tenant_id).grid_now > known[kind, asked].cycles[-1].read_at:
-        known[kind, asked] = _data.demo().rehearse(
-            tenant_id,
-            kind,
-            feeder_id=asked.feeder_id,
-            severity=asked.severity,
-            duration_minutes=asked.minutes,
-            pattern=asked.pattern if kind == "theft" else "bypass",
-        )
-    return known[kind, asked]
+    known: dict[EventRequest, Rehearsal] = st.session_state.setdefault("rehearsals", {})
+    if request not in known or _data.pulse(tenant_id).grid_now > known[request].cycles[-1].read_at:
+        known[request] = _data.demo().rehearse(tenant_id, request)
+    return known[request]
 
 
 def path(rehearsal: Rehearsal, seen: Sequence[Observation], kpi: str, timezone: str, height: int) -> go.Figure:
@@ -161,7 +141,7 @@ def path(rehearsal: Rehearsal, seen: Sequence[Observation], kpi: str, timezone: 
     times = [rehearsal.event.starts_at, *(cycle.read_at for cycle in rehearsal.cycles)]
     now = getattr(rehearsal.before, kpi)
     real = [one for one in seen if times[0] <= one.grid_now <= times[-1]]
-    colour = _look.EVENT_COLOUR[rehearsal.event.event_type]
+    colour = rehearsal.event.kind.colour
     figure = go.Figure()
     with_event = [now, *(getattr(cycle.kpis, kpi) for cycle in rehearsal.cycles)]
     without = [now, *(getattr(cycle.without, kpi) for cycle in rehearsal.cycles)]

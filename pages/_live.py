@@ -38,7 +38,7 @@ def spark(card: Card) -> Spec:
     """A card's last intervals, the latest at the right edge."""
     low, high = card.spark_range
     edge = (high - low) * 0.08
-    colour = _look.EVENT_COLOUR.get(card.cause or "", _look.quiet())
+    colour = _look.colour(card.cause)
     last = len(card.spark) - 1
     return {
         "grid": {"left": 0, "right": 4, "top": 2, "bottom": 2},
@@ -202,7 +202,7 @@ def _top(data: IntervalEnergy) -> float:
 
 def _band(event: Event, zone: ZoneInfo, row: int | None, grid_now: datetime) -> list[Spec]:
     """An event's window; its name stands in a row of its own, so that names never cover each other."""
-    colour = _look.EVENT_COLOUR.get(event.event_type, _look.quiet())
+    colour = _look.colour(event.event_type)
     end = min(event.ends_at, grid_now + ROOM_AHEAD)
     tag = {
         "show": row is not None,

@@ -1,27 +1,17 @@
-"""Colours and shapes, one for each event type everywhere. Safe for colour-blind eyes (Okabe and Ito)."""
+"""Colours, shapes and the words of a badge, in the theme of the moment."""
 
 import re
 from dataclasses import dataclass
-from typing import Literal
 
 import streamlit as st
 
 from gridlens_core import colours, words
-from gridlens_core.meters.events import Event
+from gridlens_core.meters.events import EVENT_KINDS, ColourName, Event, kind_of
 from gridlens_core.preflight.findings import Finding
 
 THEFT, SAG, OUTAGE, NORMAL = colours.THEFT, colours.SAG, colours.OUTAGE, colours.NORMAL
 SUPPLIED, METERED = colours.SUPPLIED, colours.METERED
 
-EVENT_COLOUR = colours.EVENT_COLOUR
-# The theme file gives these names the same colours.
-ColourName = Literal["orange", "yellow", "violet", "gray"]
-EVENT_COLOUR_NAME: dict[str, ColourName] = {"theft": "orange", "voltage-sag": "yellow", "comms-outage": "violet"}
-EVENT_ICON = {
-    "theft": ":material/electric_bolt:",
-    "voltage-sag": ":material/trending_down:",
-    "comms-outage": ":material/signal_disconnected:",
-}
 # A hatching goes with each colour of a bar or an area, for eyes and printers that see no colour.
 HATCHING = {THEFT: "x", SAG: "-", OUTAGE: "."}
 ON_COLOUR = "#101010"  # letters on a bar or tag in any event colour: at least 5:1
@@ -50,9 +40,14 @@ METER_LOOK = {
 }
 
 
-def colour_name(event_type: str | None) -> ColourName:
-    """The theme's colour for an event type, gray for none."""
-    return EVENT_COLOUR_NAME.get(event_type or "", "gray")
+def colour_name(cause: str | None) -> ColourName:
+    """The theme's name of an event type's colour, gray for none."""
+    return kind_of(cause or "").colour_name
+
+
+def colour(cause: str | None) -> str:
+    """An event type's colour; the theme's gray for none, or for a type that GridLens does not emulate."""
+    return EVENT_KINDS[cause].colour if cause is not None and cause in EVENT_KINDS else quiet()
 
 
 def called(event: Event) -> str:

@@ -6,7 +6,7 @@ from gridlens_core import words
 from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES
 from gridlens_core.display.control_room import CHART_HOURS, Card, ControlRoom, RunningEvent, Why
 from gridlens_core.errors import GridLensError
-from gridlens_core.meters.events import EVENT_NAMES, EVENT_TYPES
+from gridlens_core.meters.events import EVENT_KINDS, EventRequest
 from gridlens_core.meters.patterns import PATTERN_WORDS, PATTERNS
 from pages import _data, _explain, _frame, _live, _look
 
@@ -35,33 +35,36 @@ def current_room() -> ControlRoom:
     return room
 
 
+def wanted() -> EventRequest:
+    """What the panel is set to, as a theft: of the three types, the one that has a pattern."""
+    return EventRequest(
+        "theft",
+        feeder_id=st.session_state["event_feeder"],
+        severity=st.session_state["event_severity"] / 100,
+        duration_minutes=st.session_state["event_duration"],
+        pattern=st.session_state["event_pattern"],
+    )
+
+
 def trigger(event_type: str) -> None:
     """Writes the event; the next interval is published as soon as the click is acknowledged."""
-    feeder, severity = st.session_state["event_feeder"], st.session_state["event_severity"] / 100
-    pattern = st.session_state["event_pattern"] if event_type == "theft" else "bypass"
-    name = f"{EVENT_NAMES[event_type].capitalize()} on {feeder}"
+    request = wanted().of_type(event_type)
+    name = f"{EVENT_KINDS[event_type].name.capitalize()} on {request.feeder_id}"
 
     def start() -> str:
-        if is_running(event_type, feeder, words.share(severity), pattern):  # a double click is not two events
+        if is_running(request):  # a double click is not two events
             return f"{name} is running already; its next interval is under way."
-        _data.demo().trigger(
-            tenant,
-            event_type,
-            feeder_id=feeder,
-            severity=severity,
-            duration_minutes=st.session_state["event_duration"],
-            pattern=pattern,
-        )
+        _data.demo().trigger(tenant, request)
         return f"{name} starts with the next interval, which is under way."
 
     if _frame.act(start):
         st.session_state["cycle_due"] = f"{name}: "
 
 
-def is_running(event_type: str, feeder: str, severity: str, pattern: str) -> bool:
+def is_running(request: EventRequest) -> bool:
     """Whether just such an event is running on the feeder."""
+    just_such = (request.event_type, request.feeder_id, words.share(request.severity), request.pattern)
     running = [one.event for one in current_room().running]
-    just_such = (event_type, feeder, severity, pattern)
     return just_such in [(one.event_type, one.where, words.share(one.fraction), one.pattern) for one in running]
 
 
@@ -109,13 +112,7 @@ def ask_why(why: Why) -> None:
 
 def rehearse() -> None:
     """Opens the rehearsal of what the panel is set to."""
-    asked = _explain.Asked(
-        st.session_state["event_feeder"],
-        st.session_state["event_severity"] / 100,
-        st.session_state["event_duration"],
-        st.session_state["event_pattern"],
-    )
-    st.session_state["explain"] = asked
+    st.session_state["explain"] = wanted()
 
 
 def card(item: Card) -> None:
@@ -203,8 +200,8 @@ def story() -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
             st.badge(
                 f"{running.event.name} {running.event.where}",
-                icon=_look.EVENT_ICON.get(running.event.event_type),
-                color=_look.colour_name(running.event.event_type),
+                icon=running.event.kind.icon,
+                color=running.event.kind.colour_name,
             )
             st.markdown(f":gray[{running.time_left} left]", width="stretch")
             st.button(
@@ -248,16 +245,17 @@ def triggers() -> None:
         disabled=locked,
         persist_state="session",
     )
-    for column, event_type in zip(st.columns([1, 1.4, 1.65], gap="xxsmall"), EVENT_TYPES, strict=True):
+    columns = st.columns([1, 1.4, 1.65], gap="xxsmall")
+    for column, kind in zip(columns, EVENT_KINDS.values(), strict=True):
         column.button(
-            EVENT_NAMES[event_type].capitalize(),
-            key=f"trigger_{event_type.replace('-', '_')}",
-            icon=_look.EVENT_ICON[event_type],
+            kind.name.capitalize(),
+            key=f"trigger_{kind.event_type.replace('-', '_')}",
+            icon=kind.icon,
             on_click=trigger,
-            args=(event_type,),
+            args=(kind.event_type,),
             width="stretch",
-            disabled=locked or _data.demo().why_not(event_type) is not None,
-            help=_data.demo().why_not(event_type),
+            disabled=locked or _data.demo().why_not(kind.event_type) is not None,
+            help=_data.demo().why_not(kind.event_type),
         )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Publish cycle", key="publish_cycle", icon=":material/skip_next:", on_click=publish, disabled=locked)

@@ -59,9 +59,9 @@ def receipts() -> None:
         with st.container(border=True):
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.badge(
-                    f"{event.name} {event.where}, {event.fraction:.0%}",
-                    icon=_look.EVENT_ICON.get(event.event_type),
-                    color=_look.colour_name(event.event_type),
+                    _look.called(event),
+                    icon=event.kind.icon,
+                    color=event.kind.colour_name,
                 )
                 st.markdown(receipt_words(receipt, timezone).replace("$", "\\$"), width="stretch")
             if receipt.lines:

@@ -116,7 +116,7 @@ def score_row(receipt: Receipt) -> dict[str, object]:
     assert score is not None
     lost = receipt.before_detection_usd
     return {
-        "Event": f"{receipt.event.name} {receipt.event.where}, {receipt.event.fraction:.0%}",
+        "Event": _look.called(receipt.event),
         "Meters": score.meters,
         "Right": score.precision,
         "Found": score.recall,

@@ -11,13 +11,14 @@ import hypothesis
 import pytest
 import sqlalchemy as sa
 from existing_shapes import Shape, demo_on, migrate, template_of
-from helpers import FROZEN, FULL_FLEET, SMALL_FLEET, TENANT, Server, server_folder
+from helpers import FROZEN, FULL_FLEET, SMALL_FLEET, TENANT, Server, event_request, server_folder
 
 from gridlens_core.database.connection import Database, connect
 from gridlens_core.database.embedded import start_embedded, stop_embedded
 from gridlens_core.demo.demo import Demo
 from gridlens_core.display.branding import Brand
 from gridlens_core.leave_behind.brief import Brief, make_brief
+from gridlens_core.meters.events import EventRequest
 from gridlens_core.publishing.seeding import prepare_local
 from gridlens_core.settings import Settings
 
@@ -136,11 +137,11 @@ def demo(make_demo: Callable[..., Demo]) -> Demo:
 @pytest.fixture
 def shown(demo: Demo) -> Demo:
     """A demo in which something was shown: a sag that is over, a theft and an outage that run."""
-    demo.trigger(TENANT, "voltage-sag", feeder_id="FEEDER_2", severity=0.6, duration_minutes=15)
+    demo.trigger(TENANT, EventRequest("voltage-sag", feeder_id="FEEDER_2", severity=0.6, duration_minutes=15))
     demo.publish(TENANT, cycles=2)
-    demo.trigger(TENANT, "theft", feeder_id="FEEDER_7", severity=0.7, duration_minutes=120)
+    demo.trigger(TENANT, event_request(duration_minutes=120))
     demo.publish(TENANT)
-    demo.trigger(TENANT, "comms-outage", feeder_id="FEEDER_4", severity=1, duration_minutes=60)
+    demo.trigger(TENANT, EventRequest("comms-outage", feeder_id="FEEDER_4", severity=1, duration_minutes=60))
     demo.publish(TENANT, cycles=2)
     return demo
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from gridlens_core.database.connection import Database
-from gridlens_core.meters.events import Event
+from gridlens_core.meters.events import Event, EventRequest
 
 TENANT = "DEMO_TENANT"
 # A Wednesday noon in Chicago, CST: no change of clocks near, and hours of the local day on both sides.
@@ -70,6 +71,12 @@ def event(
     """A row of ami_events without a database."""
     exact = None if severity is None else Decimal(str(severity))
     return Event(UUID(int=0), TENANT, feeder, meter, event_type, exact, starts, ends, None)
+
+
+def event_request(event_type: str = "theft", **changes: Any) -> EventRequest:
+    """An hour of 70 % on FEEDER_7, or what `changes` says."""
+    usual = {"feeder_id": "FEEDER_7", "severity": 0.7, "duration_minutes": 60}
+    return EventRequest(event_type, **{**usual, **changes})
 
 
 @dataclass

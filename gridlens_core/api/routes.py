@@ -37,7 +37,7 @@ from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, INTERVAL_MINUTES, chec
 from gridlens_core.demo.demo import MAX_CYCLES, Demo
 from gridlens_core.errors import KeyMissingError, KeyWrongError, WritesOffError
 from gridlens_core.explanation.rehearsal import MOST_CYCLES
-from gridlens_core.meters.events import EVENT_TYPES, MAX_DURATION_MINUTES, EventType
+from gridlens_core.meters.events import EVENT_TYPES, MAX_DURATION_MINUTES, EventRequest, EventType
 from gridlens_core.meters.patterns import PATTERNS, Pattern
 from gridlens_core.publishing.auto import MAX_SECONDS, MIN_SECONDS
 from gridlens_core.publishing.publisher import DEFAULT_BATCH_ROWS
@@ -102,6 +102,18 @@ class EventBody(TenantBody):
         None, description="a time with an offset, such as 2026-11-23T14:00:00Z; null for the grid clock"
     )
 
+    def request(self, event_type: EventType, pattern: Pattern = "bypass") -> EventRequest:
+        """What is asked for, whoever the tenant is."""
+        return EventRequest(
+            event_type,
+            feeder_id=self.feeder_id,
+            meter_id=self.meter_id,
+            severity=self.severity,
+            duration_minutes=self.duration_minutes,
+            starts_at=self.starts_at,
+            pattern=pattern,
+        )
+
 
 class TheftBody(EventBody):
     pattern: Pattern = Field("bypass", description=", ".join(PATTERNS))
@@ -161,29 +173,35 @@ def build_api(demo: Demo) -> FastAPI:
             )
         )
 
-    def trigger(body: EventBody, event_type: EventType) -> EventAnswer:
-        event = demo.trigger(event_type=event_type, **body.model_dump())
-        return EventAnswer(event=EventFacts.model_validate(event))
+    def trigger(tenant_id: str, request: EventRequest) -> EventAnswer:
+        return EventAnswer(event=EventFacts.model_validate(demo.trigger(tenant_id, request)))
 
     @writes.post("/ami/event/theft", status_code=201)
     def trigger_theft(body: TheftBody) -> EventAnswer:
         """Writes a theft; it begins at the grid clock unless startsAt says otherwise."""
-        return trigger(body, "theft")
+        return trigger(body.tenant_id, body.request("theft", body.pattern))
 
     @writes.post("/ami/event/voltage-sag", status_code=201)
     def trigger_voltage_sag(body: EventBody) -> EventAnswer:
         """Writes a voltage sag; it begins at the grid clock unless startsAt says otherwise."""
-        return trigger(body, "voltage-sag")
+        return trigger(body.tenant_id, body.request("voltage-sag"))
 
     @writes.post("/ami/event/comms-outage", status_code=201)
     def trigger_comms_outage(body: EventBody) -> EventAnswer:
         """Writes a comms outage; it begins at the grid clock unless startsAt says otherwise."""
-        return trigger(body, "comms-outage")
+        return trigger(body.tenant_id, body.request("comms-outage"))
 
     @writes.post("/ami/rehearse")
     def rehearse(body: RehearseBody) -> RehearseAnswer:
         """The KPI path an event would cause; nothing of it stays in the database."""
-        return RehearseAnswer.of(demo.rehearse(**body.model_dump()))
+        return RehearseAnswer.of(
+            demo.rehearse(
+                body.tenant_id,
+                body.request(body.event_type, body.pattern),
+                cycles=body.cycles,
+                interval_minutes=body.interval_minutes,
+            )
+        )
 
     @writes.post("/ami/event/{id}/end")
     def end_event(event_id: EventId) -> EventAnswer:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from hashlib import blake2b
 from pathlib import Path
 from threading import Event as Flag
@@ -63,7 +62,7 @@ from gridlens_core.explanation.receipts import Receipt, receipt_lines
 from gridlens_core.explanation.rehearsal import Rehearsal, rehearse
 from gridlens_core.explanation.trace import Observation, Trace
 from gridlens_core.explanation.truth import event_truth
-from gridlens_core.meters.events import Event, new_event
+from gridlens_core.meters.events import Event, EventRequest
 from gridlens_core.meters.fleet import Fleet
 from gridlens_core.publishing import baseline
 from gridlens_core.publishing import seeding as startup
@@ -571,69 +570,33 @@ class Demo:
         if reason is not None:
             raise DatabaseNotReadyError(reason, event_type=event_type)
 
-    def trigger(
-        self,
-        tenant_id: str,
-        event_type: str,
-        *,
-        feeder_id: str | None,
-        severity: float | Decimal,
-        duration_minutes: float,
-        meter_id: str | None = None,
-        starts_at: datetime | None = None,
-        pattern: str = "bypass",
-    ) -> Event:
+    def trigger(self, tenant_id: str, request: EventRequest) -> Event:
         """Writes an event that begins at the grid clock unless told otherwise."""
         fleet = self.fleet(tenant_id)
         self._require_events()
-        self._check_type(event_type)
-        fleet.check_target(feeder_id, meter_id)
+        self._check_type(request.event_type)
+        fleet.check_target(request.feeder_id, request.meter_id)
         with self.transaction() as connection:
             lock_tenant(connection, tenant_id)  # a cycle under way was published without this event
             now = read_grid_now(connection, self.schema, tenant_id, self.clock(), DEFAULT_INTERVAL_MINUTES)
-            event = new_event(
-                tenant_id=tenant_id,
-                event_type=event_type,
-                feeder_id=feeder_id,
-                meter_id=meter_id,
-                severity=severity,
-                duration_minutes=duration_minutes,
-                starts_at=starts_at or now,
-                pattern=pattern,
-            )
-            return insert_event(connection, event)
+            return insert_event(connection, request.checked(tenant_id, now))
 
     def rehearse(
         self,
         tenant_id: str,
-        event_type: str,
+        request: EventRequest,
         *,
-        feeder_id: str | None,
-        severity: float | Decimal,
-        duration_minutes: float,
-        meter_id: str | None = None,
-        starts_at: datetime | None = None,
-        pattern: str = "bypass",
         cycles: int = 4,
         interval_minutes: int = DEFAULT_INTERVAL_MINUTES,
     ) -> Rehearsal:
         """The path the KPIs would take; everything is rolled back."""
         fleet = self.fleet(tenant_id)
         self._require_events()
-        self._check_type(event_type)
-        fleet.check_target(feeder_id, meter_id)
+        self._check_type(request.event_type)
+        fleet.check_target(request.feeder_id, request.meter_id)
         with self.transaction() as connection:
             now = read_grid_now(connection, self.schema, tenant_id, self.clock(), interval_minutes)
-            event = new_event(
-                tenant_id=tenant_id,
-                event_type=event_type,
-                feeder_id=feeder_id,
-                meter_id=meter_id,
-                severity=severity,
-                duration_minutes=duration_minutes,
-                starts_at=starts_at or now,
-                pattern=pattern,
-            )
+            event = request.checked(tenant_id, now)
             found = rehearse(
                 connection,
                 self.schema,

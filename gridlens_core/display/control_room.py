@@ -21,7 +21,7 @@ from gridlens_core.explanation.movement import movement_since, value_of
 from gridlens_core.explanation.trace import Observation
 from gridlens_core.explanation.truth import LOW_VOLTAGE_V, Truth, event_truth, kwh_not_recorded
 from gridlens_core.meters.emulator import Span, honest_intervals
-from gridlens_core.meters.events import Event
+from gridlens_core.meters.events import Event, kind_of
 from gridlens_core.meters.fleet import Fleet
 
 CHART_HOURS = 12
@@ -37,7 +37,6 @@ SPARK_RANGE: Mapping[str, tuple[float, float]] = {
 }
 
 NATURAL_DRIFT = "natural drift"
-EVENT_WORDS = {"theft": "theft", "voltage-sag": "sag", "comms-outage": "outage"}
 
 
 @dataclass(frozen=True)
@@ -369,11 +368,14 @@ def _change(why: Why) -> tuple[str, bool, str | None]:
         if step.change * change > 0 and words.shows_change(words.change_of(why.kpi, step.change))
     ]
     causes = [step for step in pulling if step.label != NATURAL_DRIFT or step is pulling[0]]
-    named = dict.fromkeys(
-        "drift" if step.label == NATURAL_DRIFT else EVENT_WORDS.get(step.cause or "", "several events")
-        for step in causes
-    )
+    named = dict.fromkeys(_cause_word(step) for step in causes)
     return f"{text} {words.and_list(list(named)) or 'drift'}", True, causes[0].cause if causes else None
+
+
+def _cause_word(step: Step) -> str:
+    if step.cause is not None:
+        return kind_of(step.cause).word
+    return "drift" if step.label == NATURAL_DRIFT else "several events"
 
 
 def _quiet_story(connection: sa.Connection, at: Look) -> str:

@@ -27,7 +27,6 @@ SESSION_HOURS = 24  # of grid time; what is over longer was not just shown
 ATTEMPTS = 3  # to gather everything between two publish cycles
 FEEDER_LOSS = "feeder_loss_pct"
 FALLS_WHEN_BAD = ("read_success_pct", "voltage_compliance_pct")
-MAIN_KPI = {"voltage-sag": "voltage_compliance_pct", "comms-outage": "read_success_pct"}  # of anything else: loss
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,7 @@ def _gather(demo: Demo, brand: Brand, tenant_id: str) -> Brief:
 
 def _why(at: Look, shown: Sequence[Event], leading: Event) -> Why | None:
     """What moved the KPI the leading event is about; its feeder's loss where the database has no loss of the whole."""
-    why = why_moved(at, shown, MAIN_KPI.get(leading.event_type, "loss_pct"))
+    why = why_moved(at, shown, leading.kind.kpi)
     if why is None and leading.event_type == "theft" and leading.feeder_id is not None:
         return why_moved(at, shown, FEEDER_LOSS, leading.feeder_id)
     return why

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from gridlens_core import colours
 from gridlens_core.leave_behind import brief_words, svg
 from gridlens_core.leave_behind.brief import Brief
+from gridlens_core.meters.events import colour_of
 
 TEMPLATE = "brief.html.j2"
 ENERGY_WIDTH, WATERFALL_WIDTH = 400, 300  # px; together the width of the printed page
@@ -30,6 +31,7 @@ def brief_html(brief: Brief) -> str:
         brief=brief,
         say=brief_words,
         colours=colours,
+        colour_of=colour_of,
         energy_width=ENERGY_WIDTH,
         waterfall_width=WATERFALL_WIDTH,
         # The XML writer has escaped every name in these.

@@ -19,7 +19,7 @@ from pptx.util import Inches, Pt
 from gridlens_core import colours, words
 from gridlens_core.leave_behind import brief_words
 from gridlens_core.leave_behind.brief import Brief
-from gridlens_core.meters.events import Event
+from gridlens_core.meters.events import Event, colour_of
 
 WIDTH, HEIGHT = 13.333, 7.5  # inches, 16:9
 LEFT, INNER = 0.6, 13.333 - 1.2
@@ -96,7 +96,7 @@ def _what(slide: Any, brief: Brief) -> None:
         widths = (2.8, 1.5, 0.75, 1.35, 1.85, 0.85, 0.85, 2.18)
         table = _table(slide, brief_words.EVENT_HEAD[:8], [row[:8] for row in rows], 6.85 - table_height, widths)
         for number, kind in enumerate(kinds, start=1):
-            _paint(table.cell(number, 0).text_frame, _dark(colours.EVENT_COLOUR.get(kind, INK)))
+            _paint(table.cell(number, 0).text_frame, _dark(colour_of(kind)))
     else:
         _say(slide, brief_words.headline(brief), LEFT, 6.4, INNER, 0.4, size=14)
 
@@ -122,7 +122,7 @@ def _energy(slide: Any, brief: Brief, top: float, height: float) -> None:
     for event in brief_words.windows(brief):
         name = _text(brief_words.event_name(event))
         chart_data.add_series(name, [level if touched else None for touched in _touched(brief, event)])
-        lines.append((name, colours.EVENT_COLOUR.get(event.event_type, colours.GRAY), 9))
+        lines.append((name, event.kind.colour, 9))
     chart = _chart(
         slide, XL_CHART_TYPE.LINE, chart_data, (LEFT, top, INNER, height), brief_words.energy_sentence(brief)
     )
@@ -188,7 +188,7 @@ def _waterfall(slide: Any, brief: Brief, box: tuple[float, float, float, float])
         unseen.format.fill.background()
         unseen.format.line.fill.background()
     for number, bar in enumerate(bars):
-        colour = colours.SUPPLIED if bar.total else colours.EVENT_COLOUR.get(bar.cause or "", colours.GRAY)
+        colour = colours.SUPPLIED if bar.total else colour_of(bar.cause)
         for series in values:
             fill = series.points[number].format.fill
             fill.solid()

@@ -15,6 +15,7 @@ from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES
 from gridlens_core.display.control_room import CHART_HOURS, Why
 from gridlens_core.leave_behind import brief_words
 from gridlens_core.leave_behind.brief import Brief
+from gridlens_core.meters.events import colour_of
 
 INK, FAINT, LINE = "#0A161E", "#4F5F69", "#CBD5DB"
 LETTERS = 10.5  # px, of a page drawn at its own size
@@ -51,7 +52,7 @@ def energy(brief: Brief, width: int, height: int) -> str:
     _hours(root, start, end, x, bottom, ZoneInfo(brief.timezone))
     for event in brief_words.windows(brief):
         x0, x1 = x(event.starts_at), x(min(event.ends_at, end))
-        colour = colours.EVENT_COLOUR.get(event.event_type, colours.GRAY)
+        colour = event.kind.colour
         _add(root, "rect", x=x0, y=top, width=max(x1 - x0, 1), height=bottom - top, fill=colour, fill_opacity=0.18)
         _add(root, "rect", x=x0, y=top - 3, width=max(x1 - x0, 1), height=3, fill=colour)
 
@@ -74,7 +75,7 @@ def energy(brief: Brief, width: int, height: int) -> str:
     _line(root, metered, colours.METERED, 1.8)
     _legend(root, entries, left)
     for row, event in enumerate(reversed(brief_words.windows(brief)[-MOST_TAGS:])):
-        colour = colours.EVENT_COLOUR.get(event.event_type, colours.GRAY)
+        colour = event.kind.colour
         words = brief_words.short(brief_words.event_name(event), 34)
         long = len(words) * LETTERS * LETTER_WIDTH
         middle = (x(event.starts_at) + x(min(event.ends_at, end))) / 2
@@ -99,7 +100,7 @@ def waterfall(brief: Brief, why: Why, width: int, height: int) -> str:
     _add(root, "line", x1=0, x2=width, y1=y(max(low, 0.0)), y2=y(max(low, 0.0)), stroke=LINE)
     for number, bar in enumerate(bars):
         x0, bar_width = slot * (number + 0.14), slot * 0.72
-        colour = colours.SUPPLIED if bar.total else colours.EVENT_COLOUR.get(bar.cause or "", colours.GRAY)
+        colour = colours.SUPPLIED if bar.total else colour_of(bar.cause)
         tall = max(y(bar.low) - y(bar.high), 1.0)
         _add(root, "rect", x=x0, y=y(bar.high), width=bar_width, height=tall, fill=colour)
         _text(root, slot * (number + 0.5), y(bar.high) - 4, bar.text, anchor="middle", weight="600", size=small + 0.5)

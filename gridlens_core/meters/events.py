@@ -1,30 +1,81 @@
-"""Events: what may be asked for, and what a row of public.ami_events says. Pure; the rows are read elsewhere."""
+"""Events: the kinds there are, what may be requested, and what a row of public.ami_events says.
+Pure: the rows themselves are written and read by database/event_log.py."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
 from typing import Literal, get_args
 from uuid import UUID
 
+from gridlens_core import colours
 from gridlens_core.clock import as_utc
 from gridlens_core.errors import BadInputError
 from gridlens_core.meters.patterns import PATTERNS, Pattern, new_event_id, pattern_of
 
 EventType = Literal["theft", "voltage-sag", "comms-outage"]
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
-EVENT_NAMES: dict[str, str] = {
-    "theft": "theft",
-    "voltage-sag": "voltage sag",
-    "comms-outage": "comms outage",
-}
+ColourName = Literal["orange", "yellow", "violet", "gray"]
 MAX_DURATION_MINUTES = 7 * 24 * 60
-# Beyond these a time is a slip of the pen, and near the ends of the calendar it has no local day.
+# A start outside these years is a typing mistake; near the ends of the calendar a time has no local day.
 EARLIEST_START, LATEST_START = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
-# A row written by another service may leave the severity out; half is between harmless and total.
+# Another service may leave the severity null; a half shows an effect without being total.
 SEVERITY_IF_ABSENT = Decimal("0.5")
+
+
+@dataclass(frozen=True)
+class EventKind:
+    """What the program knows of one event type, for screens, brief and slides.
+
+    name : the glossary's word, in small letters
+    word : a shorter one, for cards
+    colour : hex
+    colour_name : the name under which the theme file has the same colour
+    icon : a Material icon, as Streamlit names it
+    kpi : the KPI that moves most
+    """
+
+    event_type: str
+    name: str
+    word: str
+    colour: str
+    colour_name: ColourName
+    icon: str
+    kpi: str
+
+
+EVENT_KINDS: Mapping[str, EventKind] = MappingProxyType(
+    {
+        kind.event_type: kind
+        for kind in (
+            EventKind(
+                "theft", "theft", "theft", colours.THEFT, "orange", ":material/electric_bolt:", "loss_pct"
+            ),
+            EventKind(
+                "voltage-sag", "voltage sag", "sag", colours.SAG, "yellow", ":material/trending_down:",
+                "voltage_compliance_pct",
+            ),
+            EventKind(
+                "comms-outage", "comms outage", "outage", colours.OUTAGE, "violet", ":material/signal_disconnected:",
+                "read_success_pct",
+            ),
+        )
+    }
+)  # fmt: skip
+
+
+def kind_of(event_type: str) -> EventKind:
+    """The kind of an event type; a gray one of that name for a type of another service, which is not emulated."""
+    unknown = EventKind(event_type, event_type, event_type, colours.GRAY, "gray", ":material/help:", "loss_pct")
+    return EVENT_KINDS.get(event_type, unknown)
+
+
+def colour_of(cause: str | None) -> str:
+    """The colour of what moved a KPI: of an event type, else gray, as of natural drift or several events."""
+    return kind_of(cause or "").colour
 
 
 @dataclass(frozen=True)
@@ -49,6 +100,11 @@ class Event:
         return float(min(max(severity, Decimal(0)), Decimal(1)))
 
     @property
+    def kind(self) -> EventKind:
+        """Name, colour, icon and KPI of its type."""
+        return kind_of(self.event_type)
+
+    @property
     def pattern(self) -> Pattern:
         """When a theft takes its share; bypass for rows of other services."""
         return pattern_of(self.id)
@@ -58,7 +114,7 @@ class Event:
         """The glossary's word for the event type, with the pattern of a theft that has one."""
         if self.event_type == "theft" and self.pattern != "bypass":
             return f"{self.pattern} theft"
-        return EVENT_NAMES.get(self.event_type, self.event_type)
+        return self.kind.name
 
     @property
     def where(self) -> str:
@@ -78,7 +134,7 @@ class Event:
 
 @dataclass(frozen=True)
 class NewEvent:
-    """An event that may be inserted; made by `new_event`, which checks it."""
+    """An event that may be inserted; made by `EventRequest.checked`."""
 
     tenant_id: str
     feeder_id: str | None
@@ -90,38 +146,56 @@ class NewEvent:
     id: UUID | None  # None where the database makes it
 
 
-def new_event(
-    *,
-    tenant_id: str,
-    event_type: str,
-    feeder_id: str | None,
-    severity: float | Decimal,
-    duration_minutes: float,
-    starts_at: datetime,
-    meter_id: str | None = None,
-    pattern: str = "bypass",
-) -> NewEvent:
-    """A checked event; raises BadInputError naming the field and what is accepted."""
-    if event_type not in EVENT_TYPES:
-        raise BadInputError.of("eventType", event_type, ", ".join(EVENT_TYPES))
-    if pattern not in PATTERNS or (pattern != "bypass" and event_type != "theft"):
-        accepted = ", ".join(PATTERNS) if event_type == "theft" else "none but bypass, for only a theft has a pattern"
-        raise BadInputError.of("pattern", pattern, accepted)
-    try:
-        fraction = Decimal(str(severity))
-    except InvalidOperation:
-        fraction = Decimal("NaN")
-    if not (fraction.is_finite() and 0 < fraction <= 1):
-        raise BadInputError.of("severity", severity, "a fraction over 0 and up to 1, such as 0.7")
-    if not 1 <= duration_minutes <= MAX_DURATION_MINUTES:
-        raise BadInputError.of("durationMinutes", duration_minutes, f"1 to {MAX_DURATION_MINUTES} minutes")
-    start = as_utc(starts_at, "startsAt")
-    if not EARLIEST_START <= start < LATEST_START:
-        raise BadInputError.of("startsAt", start.isoformat(), "a time in the years 2000 to 2099")
-    end = start + timedelta(minutes=duration_minutes)
-    return NewEvent(tenant_id, feeder_id, meter_id, event_type, fraction, start, end, new_event_id(pattern))
+@dataclass(frozen=True)
+class EventRequest:
+    """An event as somebody asks for it, not checked yet.
 
+    feeder_id, meter_id : None for every feeder, or every meter of the feeder
+    severity : a fraction, over 0 to 1
+    starts_at : None for the grid clock
+    pattern : of a theft; one of PATTERNS
+    """
 
-def affecting(events: Sequence[Event], start: datetime, end: datetime) -> list[Event]:
-    """The events that touch a read of the interval [start, end)."""
-    return [event for event in events if event.overlaps(start, end)]
+    event_type: str
+    _: KW_ONLY
+    feeder_id: str | None
+    severity: float | Decimal
+    duration_minutes: float
+    meter_id: str | None = None
+    starts_at: datetime | None = None
+    pattern: str = "bypass"
+
+    def of_type(self, event_type: str) -> EventRequest:
+        """The same request for an event of another type; only a theft keeps its pattern."""
+        return replace(self, event_type=event_type, pattern=self.pattern if event_type == "theft" else "bypass")
+
+    def checked(self, tenant_id: str, grid_now: datetime) -> NewEvent:
+        """The event to insert; raises BadInputError naming the field and what is accepted."""
+        event_type = self.event_type
+        if event_type not in EVENT_TYPES:
+            raise BadInputError.of("eventType", event_type, ", ".join(EVENT_TYPES))
+        is_theft = event_type == "theft"
+        if self.pattern not in PATTERNS or (self.pattern != "bypass" and not is_theft):
+            accepted = ", ".join(PATTERNS) if is_theft else "none but bypass, for only a theft has a pattern"
+            raise BadInputError.of("pattern", self.pattern, accepted)
+        try:
+            fraction = Decimal(str(self.severity))
+        except InvalidOperation:
+            fraction = Decimal("NaN")
+        if not (fraction.is_finite() and 0 < fraction <= 1):
+            raise BadInputError.of("severity", self.severity, "a fraction over 0 and up to 1, such as 0.7")
+        if not 1 <= self.duration_minutes <= MAX_DURATION_MINUTES:
+            raise BadInputError.of("durationMinutes", self.duration_minutes, f"1 to {MAX_DURATION_MINUTES} minutes")
+        start = as_utc(self.starts_at or grid_now, "startsAt")
+        if not EARLIEST_START <= start < LATEST_START:
+            raise BadInputError.of("startsAt", start.isoformat(), "a time in the years 2000 to 2099")
+        return NewEvent(
+            tenant_id=tenant_id,
+            feeder_id=self.feeder_id,
+            meter_id=self.meter_id,
+            event_type=event_type,
+            severity=fraction,
+            starts_at=start,
+            ends_at=start + timedelta(minutes=self.duration_minutes),
+            id=new_event_id(self.pattern),
+        )

@@ -10,7 +10,6 @@ from datetime import datetime
 from functools import partial
 from threading import Condition, Thread
 from time import monotonic
-from typing import Any
 
 from gridlens_core import words
 from gridlens_core.demo.demo import Demo
@@ -23,7 +22,7 @@ from gridlens_core.errors import (
 )
 from gridlens_core.explanation.kpis import Kpis
 from gridlens_core.explanation.rehearsal import Rehearsal
-from gridlens_core.meters.events import EVENT_NAMES, Event
+from gridlens_core.meters.events import Event, kind_of
 from gridlens_core.walkthrough.story import Act, Step, Story, Trigger
 
 # These pass: the act waits for them instead of going on without its event or its reads.
@@ -345,30 +344,24 @@ class Director:
 
     def _trigger(self, wanted: Trigger, cycles: int, fast: bool) -> None:
         demo, fleet = self.demo, self.demo.fleet(self.tenant_id)
-        feeder, meter = wanted.target(fleet)
-        name = f"{EVENT_NAMES[wanted.type].capitalize()} on {meter or feeder}"
+        request = wanted.request(fleet)
+        feeder, meter = request.feeder_id, request.meter_id
+        name = f"{kind_of(wanted.type).name.capitalize()} on {meter or feeder}"
         running = demo.events(self.tenant_id, active=True)
         if any((one.event_type, one.feeder_id, one.meter_id) == (wanted.type, feeder, meter) for one in running):
             self._note(f"{name} was running already, so the act goes on with it.")
             return
-        event: dict[str, Any] = {
-            "feeder_id": feeder,
-            "meter_id": meter,
-            "severity": wanted.severity,
-            "duration_minutes": wanted.minutes,
-            "pattern": wanted.pattern,
-        }
         if cycles:
             self._say_doing(fast, f"{name}: rehearsing it")
-            self._tell(expected=demo.rehearse(self.tenant_id, wanted.type, cycles=cycles, **event))
-        demo.trigger(self.tenant_id, wanted.type, **event)
+            self._tell(expected=demo.rehearse(self.tenant_id, request, cycles=cycles))
+        demo.trigger(self.tenant_id, request)
         self._say_doing(fast, f"{name} starts with the next interval")
 
     def _end(self, which: str, fast: bool) -> None:
         running = self.demo.events(self.tenant_id, active=True)
         chosen = [event for event in running if which in ("all", event.event_type)]
         if not chosen and which != "all":
-            self._note(f"No {EVENT_NAMES[which]} is running any more, so there is nothing to end.")
+            self._note(f"No {kind_of(which).name} is running any more, so there is nothing to end.")
         for event in chosen:
             self.demo.end(event.id)
         if chosen:

@@ -22,7 +22,7 @@ from gridlens_core.display.branding import Brand, Name, Part
 from gridlens_core.errors import SettingsError
 from gridlens_core.explanation.receipts import RECEIPT_KPIS
 from gridlens_core.explanation.rehearsal import MOST_CYCLES
-from gridlens_core.meters.events import EVENT_TYPES, MAX_DURATION_MINUTES, EventType
+from gridlens_core.meters.events import EVENT_TYPES, MAX_DURATION_MINUTES, EventRequest, EventType
 from gridlens_core.meters.fleet import Fleet
 from gridlens_core.meters.patterns import PATTERNS, Pattern
 
@@ -64,11 +64,18 @@ class Trigger(Part):
             raise ValueError("a pattern for a theft only")
         return self
 
-    def target(self, fleet: Fleet) -> tuple[str, str | None]:
-        """The feeder, and the meter if one is asked for, that stand for these in a fleet."""
+    def request(self, fleet: Fleet) -> EventRequest:
+        """The event to request, with the feeder and the meter of this fleet that its places stand for."""
         feeder = _at(self.feeder, fleet.feeders)
         meters = [meter for meter, of in zip(fleet.meter_ids, fleet.feeder_ids, strict=True) if of == feeder]
-        return feeder, None if self.meter is None else _at(self.meter, meters)
+        return EventRequest(
+            self.type,
+            feeder_id=feeder,
+            meter_id=None if self.meter is None else _at(self.meter, meters),
+            severity=self.severity,
+            duration_minutes=self.minutes,
+            pattern=self.pattern,
+        )
 
 
 class Step(Part):

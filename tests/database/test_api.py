@@ -30,7 +30,7 @@ from api_client import (
     refused,
     writes,
 )
-from helpers import FROZEN, READS, SMALL_FLEET, TENANT, Server
+from helpers import FROZEN, READS, SMALL_FLEET, TENANT, Server, event_request
 from pydantic.alias_generators import to_camel
 from starlette.testclient import TestClient
 
@@ -352,7 +352,7 @@ def test_quickcheck_answers_with_the_contracts_keys_and_the_views_own_columns(ap
 
 
 def test_quickcheck_is_of_one_moment_while_cycles_are_published(demo: Demo) -> None:
-    demo.trigger(TENANT, "theft", feeder_id="FEEDER_7", severity=0.7, duration_minutes=600)
+    demo.trigger(TENANT, event_request(duration_minutes=600))
     with ThreadPoolExecutor(1) as worker:
         publishing = worker.submit(demo.publish, TENANT, cycles=5)
         seen = set()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from existing_shapes import SHAPES, Shape, demo_on, migrate, template_of
-from helpers import FROZEN, SMALL_FLEET, TENANT, Server
+from helpers import FROZEN, SMALL_FLEET, TENANT, Server, event_request
 
 from gridlens_core import words
 from gridlens_core.demo.demo import Demo
@@ -26,6 +26,7 @@ from gridlens_core.leave_behind import brief_words
 from gridlens_core.leave_behind.brief import Brief, file_stem, just_shown, make_brief
 from gridlens_core.leave_behind.brief_html import brief_html
 from gridlens_core.leave_behind.slides import brief_slides
+from gridlens_core.meters.events import EventRequest
 
 HOSTILE = "<script>alert('7')</script>&\"_" + "LONG_" * 12
 VOID = ("meta", "br", "img", "link", "hr", "input")
@@ -92,7 +93,7 @@ def test_events_truth_and_money_are_those_of_the_receipts(shown: Demo) -> None:
 
 def test_kpis_chart_and_cause_are_those_of_the_control_room(demo: Demo) -> None:
     demo.publish(TENANT)
-    demo.trigger(TENANT, "theft", feeder_id="FEEDER_7", severity=0.7, duration_minutes=120)
+    demo.trigger(TENANT, event_request(duration_minutes=120))
     demo.publish(TENANT, cycles=2)
     brief, room = make_brief(demo, Brand(), TENANT), demo.control_room(TENANT, follow=True)
     cards = {card.key: card for card in room.cards}
@@ -199,7 +200,7 @@ def test_a_quiet_day_makes_a_page_without_events(demo: Demo) -> None:
 
 
 def test_an_event_that_has_touched_nothing_yet_is_not_in_it(demo: Demo) -> None:
-    demo.trigger(TENANT, "theft", feeder_id="FEEDER_7", severity=0.7, duration_minutes=60)
+    demo.trigger(TENANT, event_request())
     receipts, now = demo.receipts(TENANT), demo.pulse(TENANT).grid_now
     assert just_shown(receipts, now) == ()
     assert just_shown(receipts, now + timedelta(minutes=15)) == tuple(receipts)
@@ -208,7 +209,7 @@ def test_an_event_that_has_touched_nothing_yet_is_not_in_it(demo: Demo) -> None:
 
 def test_what_happened_before_midnight_is_told_of_that_day(make_demo: Callable[..., Demo]) -> None:
     demo = make_demo(now=FROZEN + timedelta(hours=10, minutes=45))  # 22:45 in Chicago
-    demo.trigger(TENANT, "theft", feeder_id="FEEDER_7", severity=0.7, duration_minutes=30)
+    demo.trigger(TENANT, event_request(duration_minutes=30))
     demo.publish(TENANT, cycles=8)
     brief = make_brief(demo, Brand(), TENANT)
     loss = brief.kpis[0]
@@ -257,7 +258,7 @@ def test_an_existing_database_gets_its_brief_from_what_it_has(
     demo = demo_on(url, shape, tmp_path / "data")
     demo.start()
     feeder = demo.fleet(shape.tenant).feeders[0]
-    demo.trigger(shape.tenant, "theft", feeder_id=feeder, severity=0.7, duration_minutes=180)
+    demo.trigger(shape.tenant, EventRequest("theft", feeder_id=feeder, severity=0.7, duration_minutes=180))
     demo.publish(shape.tenant, cycles=2, interval_minutes=shape.minutes)
     brief = make_brief(demo, Brand(), shape.tenant)
     page, slides = Page(brief_html(brief)).text, brief_slides(brief)

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
-from helpers import FROZEN, READS, TENANT, MovableClock, catalogue, checksums
+from helpers import FROZEN, READS, TENANT, MovableClock, catalogue, checksums, event_request
 
 import gridlens_core.demo.demo
 from gridlens_core.database.connection import Database, connect
@@ -30,6 +30,7 @@ from gridlens_core.errors import (
     UnknownMeterError,
 )
 from gridlens_core.explanation.kpis import Kpis
+from gridlens_core.meters.events import EventRequest
 from gridlens_core.publishing import auto
 from gridlens_core.settings import Settings
 
@@ -39,8 +40,7 @@ MakeDemo = Callable[..., Demo]
 
 
 def theft(demo: Demo, **changes: Any) -> Any:
-    asked = {"feeder_id": "FEEDER_7", "severity": 0.7, "duration_minutes": 60, **changes}
-    return demo.trigger(TENANT, asked.pop("event_type", "theft"), **asked)
+    return demo.trigger(TENANT, event_request(**changes))
 
 
 def rows_of(demo: Demo, first: datetime = FROZEN) -> list[tuple[Any, ...]]:
@@ -114,7 +114,7 @@ def test_a_tenant_that_is_not_named_is_neither_shown_nor_emulated(demo: Demo, te
         demo.publish,
         demo.reset,
         lambda t: demo.view_rows(t, OVERVIEW),
-        lambda t: demo.trigger(t, "theft", feeder_id="FEEDER_7", severity=0.7, duration_minutes=60),
+        lambda t: demo.trigger(t, event_request()),
     ):
         with pytest.raises(TenantNotAllowedError, match="allowed: DEMO_TENANT"):
             call(tenant)
@@ -427,7 +427,7 @@ def test_on_an_existing_database_nothing_but_reads_and_events_is_ever_written(ut
     utility.control_room(TENANT)
     utility.events(TENANT)
     assert checksums(utility.database.engine) == tables
-    event = utility.trigger(TENANT, "comms-outage", feeder_id="FEEDER_2", severity=1, duration_minutes=15)
+    event = utility.trigger(TENANT, EventRequest("comms-outage", feeder_id="FEEDER_2", severity=1, duration_minutes=15))
     published = utility.publish(TENANT, cycles=2)
     assert [cycle.inserted for cycle in published.cycles] == [3, 6]
     assert utility.reset(TENANT) == 0
@@ -439,7 +439,7 @@ def test_on_an_existing_database_nothing_but_reads_and_events_is_ever_written(ut
 
 
 def test_on_an_existing_database_a_reset_ends_events_and_keeps_every_read(utility: Demo) -> None:
-    running = utility.trigger(TENANT, "theft", feeder_id="FEEDER_1", severity=0.7, duration_minutes=60)
+    running = utility.trigger(TENANT, event_request("theft", feeder_id="FEEDER_1"))
     utility.publish(TENANT)
     before = checksums(utility.database.engine)[READS]
     assert utility.reset(TENANT) == 1

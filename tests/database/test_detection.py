@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
-from helpers import FROZEN, SMALL_FLEET, TENANT, event
+from helpers import FROZEN, SMALL_FLEET, TENANT, event, event_request
 
 from gridlens_core.clock import local_day
 from gridlens_core.database.connection import Database, connect
@@ -19,7 +19,7 @@ from gridlens_core.demo.demo import Demo
 from gridlens_core.explanation.detection import is_voltage_issue, score_event, session_score
 from gridlens_core.explanation.kpis import Kpis, read_kpis
 from gridlens_core.explanation.trace import Observation
-from gridlens_core.meters.events import new_event
+from gridlens_core.meters.events import EventRequest
 from gridlens_core.meters.fleet import synthetic_fleet
 from gridlens_core.publishing.publisher import publish_cycle
 from gridlens_core.publishing.seeding import local_fleet, prepare_local
@@ -108,7 +108,7 @@ def test_a_session_is_all_events_together() -> None:
 def test_a_feeder_s_theft_is_found_and_scored(make_demo: Callable[..., Demo], severity: float) -> None:
     demo = make_demo()
     demo.publish(TENANT)
-    demo.trigger(TENANT, "theft", feeder_id="FEEDER_7", severity=severity, duration_minutes=60)
+    demo.trigger(TENANT, event_request(severity=severity))
     demo.publish(TENANT, cycles=6)
     (receipt,) = demo.receipts(TENANT)
     found = receipt.score
@@ -152,11 +152,8 @@ def test_an_outage_and_a_sag_are_never_called_theft(sized: tuple[Database, Any],
     with database.engine.connect() as connection:
         schema = discover(connection)
         for kind, at, minutes in case:
-            asked = new_event(
-                tenant_id=TENANT, event_type=kind, feeder_id="FEEDER_2", severity=0.9, duration_minutes=minutes,
-                starts_at=FROZEN - QUARTER + timedelta(minutes=at),
-            )  # fmt: skip
-            insert_event(connection, asked)
+            asked = EventRequest(kind, feeder_id="FEEDER_2", severity=0.9, duration_minutes=minutes)
+            insert_event(connection, asked.checked(TENANT, FROZEN - QUARTER + timedelta(minutes=at)))
         for _ in range(8):
             done = publish_cycle(connection, schema, fleet, wall=FROZEN, interval_minutes=15, supply=True)
             kpis = read_kpis(connection, schema, TENANT, local_day(done.read_at, fleet.timezone))
@@ -170,7 +167,7 @@ def test_an_outage_and_a_sag_are_never_called_theft(sized: tuple[Database, Any],
 
 def test_the_view_names_the_same_after_a_restart(make_demo: Callable[..., Demo]) -> None:
     demo = make_demo()
-    demo.trigger(TENANT, "theft", feeder_id="FEEDER_7", severity=0.7, duration_minutes=60)
+    demo.trigger(TENANT, event_request())
     demo.publish(TENANT, cycles=2)
     again = make_demo(data_dir=demo.settings.data_dir)
     assert [one.score for one in again.receipts(TENANT)] == [one.score for one in demo.receipts(TENANT)]

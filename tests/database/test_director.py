@@ -10,11 +10,12 @@ from threading import Thread
 
 import pytest
 from existing_shapes import SHAPES, demo_on, migrate, template_of
-from helpers import FROZEN, TENANT, Server
+from helpers import FROZEN, TENANT, Server, event_request
 
 from gridlens_core.demo.demo import Demo
 from gridlens_core.errors import DatabaseUnavailableError, SettingsError, TenantNotAllowedError
 from gridlens_core.explanation.money import money_of
+from gridlens_core.meters.events import EventRequest
 from gridlens_core.settings import Settings
 from gridlens_core.show import Show, make_show
 from gridlens_core.walkthrough.director import READS_STAY, WAS_RESET, Director, watched
@@ -180,7 +181,7 @@ def test_the_presenter_may_end_the_theft_and_start_the_sag_himself(director: Dir
     demo = director.demo
     play_to(director, WHO)
     demo.end(demo.events(TENANT)[0].id)
-    demo.trigger(TENANT, "voltage-sag", feeder_id="FEEDER_3", severity=0.9, duration_minutes=240)
+    demo.trigger(TENANT, EventRequest("voltage-sag", feeder_id="FEEDER_3", severity=0.9, duration_minutes=240))
     demo.publish(TENANT)
     play_to(director, CREW)
     assert director.scene().notes == ("No theft is running any more, so there is nothing to end.",)
@@ -377,9 +378,9 @@ def test_a_file_that_is_wrong_is_told_in_one_error(tmp_path: Path, text: str, sa
 def test_a_feeder_that_is_not_there_falls_back_by_position(demo: Demo, place: int | str, feeder: str) -> None:
     trigger = Trigger(type="theft", feeder=place, severity=0.5, minutes=60.0, meter=2)
     fleet = demo.fleet(TENANT)
-    found = trigger.target(fleet)
-    assert found[0] == feeder
-    fleet.check_target(*found)
+    request = trigger.request(fleet)
+    assert request.feeder_id == feeder
+    fleet.check_target(request.feeder_id, request.meter_id)
 
 
 def test_the_own_story_is_acceptable_and_says_no_numbers(tmp_path: Path) -> None:
@@ -391,7 +392,7 @@ def test_the_own_story_is_acceptable_and_says_no_numbers(tmp_path: Path) -> None
 
 def test_the_control_room_of_an_earlier_time_shows_nothing_that_came_later(demo: Demo) -> None:
     moments = [demo.publish(TENANT).cycles[-1].read_at for _ in range(2)]
-    demo.trigger(TENANT, "theft", feeder_id="FEEDER_7", severity=0.7, duration_minutes=60)
+    demo.trigger(TENANT, event_request())
     demo.publish(TENANT)
     then, now = demo.control_room_at(TENANT, moments[0]), demo.control_room(TENANT)
     assert then.energy.read_at[-1] == moments[0] == then.grid_now < now.grid_now

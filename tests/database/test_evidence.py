@@ -16,13 +16,14 @@ from gridlens_core.demo.demo import Demo
 from gridlens_core.errors import UnknownMeterError
 from gridlens_core.explanation.evidence import EVIDENCE_HOURS, NAMED_UNDER
 from gridlens_core.meters.emulator import Span, event_meters, honest_intervals
+from gridlens_core.meters.events import EventRequest
 
 QUARTER = timedelta(minutes=15)
 
 
 def act(demo: Demo, event_type: str, feeder: str = "FEEDER_7", **more: Any) -> Any:
     chosen = {"severity": 0.7, "duration_minutes": 120, **more}
-    event = demo.trigger(TENANT, event_type, feeder_id=feeder, **chosen)
+    event = demo.trigger(TENANT, EventRequest(event_type, feeder_id=feeder, **chosen))
     demo.publish(TENANT, cycles=3)
     return event
 

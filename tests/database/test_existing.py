@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from existing_shapes import SHAPES, Shape, demo_on, engine_of, load, migrate, wall_of
-from helpers import catalogue
+from helpers import catalogue, event_request
 
 from gridlens_core.api.answers import PublishAnswer, QuickcheckAnswer
 from gridlens_core.database.schema import KPI_VIEWS, OVERVIEW
@@ -22,6 +22,7 @@ from gridlens_core.errors import (
     DatabaseRefusedError,
 )
 from gridlens_core.explanation.movement import movement_since
+from gridlens_core.meters.events import EventRequest
 from gridlens_core.preflight import checks as preflight
 
 BY_NAME = {shape.name: shape for shape in SHAPES}
@@ -92,7 +93,7 @@ def test_a_demo_runs_from_the_first_cycle_to_the_reset(on: Any, shape: Shape) ->
     assert PublishAnswer.of(quiet).model_dump_json()
 
     begins = demo.pulse(tenant).grid_now
-    theft = demo.trigger(tenant, "theft", feeder_id=fleet.feeders[0], severity=0.9, duration_minutes=240)
+    theft = demo.trigger(tenant, EventRequest("theft", feeder_id=fleet.feeders[0], severity=0.9, duration_minutes=240))
     demo.publish(tenant, interval_minutes=minutes, cycles=2)
     kpi, of = ("feeder_loss_pct", fleet.feeders[0]) if shape.loss is None else ("loss_pct", None)
     movement = movement_since(demo.trace(tenant).all(), begins, kpi, of)
@@ -101,7 +102,9 @@ def test_a_demo_runs_from_the_first_cycle_to_the_reset(on: Any, shape: Shape) ->
     assert effect < 0 if shape.loss == "down" else effect > 0
     assert movement.change == movement.drift + effect
 
-    outage = demo.trigger(tenant, "comms-outage", feeder_id=fleet.feeders[1], severity=0.5, duration_minutes=120)
+    outage = demo.trigger(
+        tenant, EventRequest("comms-outage", feeder_id=fleet.feeders[1], severity=0.5, duration_minutes=120)
+    )
     cycle = demo.publish(tenant, interval_minutes=minutes).cycles[0]
     assert cycle.not_read >= sum(feeder == fleet.feeders[1] for feeder in fleet.feeder_ids)
     assert {event.id for event in cycle.events} == {theft.id, outage.id}
@@ -121,7 +124,7 @@ def test_a_demo_runs_from_the_first_cycle_to_the_reset(on: Any, shape: Shape) ->
 def test_without_a_voltage_column_a_sag_is_refused_with_the_reason(on: Any) -> None:
     demo, _ = on(BY_NAME["mean_loss"])
     with pytest.raises(DatabaseNotReadyError, match="no voltage column"):
-        demo.trigger("DEMO_TENANT", "voltage-sag", feeder_id="F1", severity=0.5, duration_minutes=60)
+        demo.trigger("DEMO_TENANT", EventRequest("voltage-sag", feeder_id="F1", severity=0.5, duration_minutes=60))
     assert not demo.events("DEMO_TENANT")
     assert demo.why_not("theft") is None
 
@@ -130,7 +133,7 @@ def test_without_a_voltage_column_a_sag_is_refused_with_the_reason(on: Any) -> N
 def test_a_sag_puts_the_feeder_under_114_volts(on: Any, shape: Shape) -> None:
     demo, _ = on(shape)
     feeder = demo.fleet(shape.tenant).feeders[0]
-    demo.trigger(shape.tenant, "voltage-sag", feeder_id=feeder, severity=0.9, duration_minutes=60)
+    demo.trigger(shape.tenant, EventRequest("voltage-sag", feeder_id=feeder, severity=0.9, duration_minutes=60))
     demo.publish(shape.tenant, interval_minutes=shape.minutes)
     states = {meter.state for meter in demo.control_room(shape.tenant).meters if meter.feeder_id == feeder}
     assert states <= {"low-voltage", "silent"}
@@ -200,7 +203,7 @@ def test_ten_quiet_cycles_leave_the_loss_where_the_history_had_it_and_theft_move
     demo.publish(VARIANT_A.tenant, cycles=10)
     after = demo.quickcheck(VARIANT_A.tenant).kpis
     assert abs(after.loss_pct - usual) <= Decimal("0.5")
-    demo.trigger(VARIANT_A.tenant, "theft", feeder_id="FEEDER_7", severity=0.7, duration_minutes=60)
+    demo.trigger(VARIANT_A.tenant, event_request())
     demo.publish(VARIANT_A.tenant, cycles=2)
     stolen = demo.quickcheck(VARIANT_A.tenant).kpis
     assert stolen.loss_pct > after.loss_pct + Decimal("0.2")
@@ -212,7 +215,7 @@ def test_where_a_view_counts_a_whole_day_s_supply_the_effect_of_a_theft_is_still
     demo, _ = on(shape)
     demo.publish(shape.tenant)
     begins = demo.pulse(shape.tenant).grid_now
-    theft = demo.trigger(shape.tenant, "theft", feeder_id=None, severity=0.9, duration_minutes=60)
+    theft = demo.trigger(shape.tenant, EventRequest("theft", feeder_id=None, severity=0.9, duration_minutes=60))
     demo.publish(shape.tenant, cycles=2)
     movement = movement_since(demo.trace(shape.tenant).all(), begins, "loss_pct")
     assert movement is not None
@@ -274,9 +277,15 @@ def test_a_whole_demo_leaves_ami_events_and_new_reads_and_nothing_else(
     for number, event_type in enumerate(("theft", "voltage-sag", "comms-outage")):
         demo.publish(shape.tenant, interval_minutes=shape.minutes)
         with suppress(DatabaseNotReadyError):  # a sag without a voltage column
-            demo.trigger(shape.tenant, event_type, feeder_id=feeders[number], severity=0.8, duration_minutes=90)
-    demo.rehearse(shape.tenant, "theft", feeder_id=feeders[0], severity=0.5, duration_minutes=60, cycles=2,
-                  interval_minutes=shape.minutes)  # fmt: skip
+            demo.trigger(
+                shape.tenant, EventRequest(event_type, feeder_id=feeders[number], severity=0.8, duration_minutes=90)
+            )
+    demo.rehearse(
+        shape.tenant,
+        EventRequest("theft", feeder_id=feeders[0], severity=0.5, duration_minutes=60),
+        cycles=2,
+        interval_minutes=shape.minutes,
+    )
     if shape.today:
         monkeypatch.setattr("gridlens_core.demo.demo.QUICK_VIEWS_S", -1)  # measured cycles take their time on its views
     most = 4 if shape.minutes == 60 else 17  # as many as stay within the day where there are partitions

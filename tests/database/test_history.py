@@ -12,6 +12,7 @@ from helpers import FROZEN, TENANT
 
 from gridlens_core.demo.demo import Demo
 from gridlens_core.errors import DatabaseNotReadyError
+from gridlens_core.meters.events import EventRequest
 from gridlens_core.meters.fleet import Fleet
 from gridlens_core.publishing.history import interval_of, latest_read_at
 from gridlens_core.publishing.seeding import existing_fleet
@@ -58,7 +59,7 @@ def test_what_is_published_today_does_not_change_what_was_learned(on: Any, shape
     """Every process, and every later look of the day, has the same honest reads."""
     demo, _ = on(shape)
     before = learned(demo, shape.tenant)
-    demo.trigger(shape.tenant, "theft", feeder_id=before.feeders[0], severity=0.9, duration_minutes=60)
+    demo.trigger(shape.tenant, EventRequest("theft", feeder_id=before.feeders[0], severity=0.9, duration_minutes=60))
     demo.publish(shape.tenant, interval_minutes=shape.minutes, cycles=2)
     after = learned(demo, shape.tenant)
     assert (after.meter_ids, after.feeder_ids) == (before.meter_ids, before.feeder_ids)

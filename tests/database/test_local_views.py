@@ -21,7 +21,7 @@ from gridlens_core.database.schema import FEEDER_LOSS, FIELDOPS, KPI_VIEWS, OVER
 from gridlens_core.explanation.kpis import Kpis, day_rows, read_kpis
 from gridlens_core.explanation.truth import event_truth
 from gridlens_core.meters.emulator import Span, emulate
-from gridlens_core.meters.events import new_event
+from gridlens_core.meters.events import EventRequest
 from gridlens_core.meters.fleet import Fleet
 from gridlens_core.publishing.publisher import publish_cycle
 from gridlens_core.publishing.seeding import local_fleet, prepare_local
@@ -72,16 +72,8 @@ class Stage:
         return day_rows(self.connection, self.schema, view, TENANT, first or today, last or today)
 
     def trigger(self, event_type: str, severity: float, feeder: str | None, **more: Any) -> Any:
-        asked = new_event(
-            tenant_id=TENANT,
-            event_type=event_type,
-            feeder_id=feeder,
-            severity=severity,
-            duration_minutes=300,
-            starts_at=self.grid_now,
-            **more,
-        )
-        return insert_event(self.connection, asked)
+        asked = EventRequest(event_type, feeder_id=feeder, severity=severity, duration_minutes=300, **more)
+        return insert_event(self.connection, asked.checked(TENANT, self.grid_now))
 
     def end(self, event: Any) -> None:
         end_event(self.connection, event.id, self.grid_now)
@@ -328,15 +320,8 @@ def test_a_closed_day_does_not_change_when_later_days_are_published(local: Datab
     evening = day_start(date(2026, 11, 18), ZONE) + timedelta(hours=20)
     with local.transaction() as connection:
         for event_type, feeder in (("theft", "FEEDER_7"), ("voltage-sag", "FEEDER_3"), ("comms-outage", "FEEDER_5")):
-            asked = new_event(
-                tenant_id=TENANT,
-                event_type=event_type,
-                feeder_id=feeder,
-                severity=0.7,
-                duration_minutes=240,
-                starts_at=evening,
-            )
-            insert_event(connection, asked)
+            asked = EventRequest(event_type, feeder_id=feeder, severity=0.7, duration_minutes=240)
+            insert_event(connection, asked.checked(TENANT, evening))
 
     def closed(wall: datetime) -> dict[str, list[dict[str, Any]]]:
         prepare_local(local, settings, wall, lambda _: None)

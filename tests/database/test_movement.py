@@ -29,6 +29,7 @@ from gridlens_core.explanation.movement import (
     value_of,
 )
 from gridlens_core.explanation.trace import Observation
+from gridlens_core.meters.events import EventRequest
 from gridlens_core.publishing.publisher import publish_cycle
 
 QUARTER = timedelta(minutes=15)
@@ -56,7 +57,7 @@ def make_view_demo(server: Server, new_database: Callable[..., str], tmp_path: P
 
 def act(demo: Demo, event_type: str = "theft", feeder: str | None = "F1", minutes: float = 600, **more: Any) -> Any:
     chosen = {"severity": 0.7, **more}
-    return demo.trigger(TENANT, event_type, feeder_id=feeder, duration_minutes=minutes, **chosen)
+    return demo.trigger(TENANT, EventRequest(event_type, feeder_id=feeder, duration_minutes=minutes, **chosen))
 
 
 def every_kpi(observation: Observation) -> list[tuple[str, str | None]]:

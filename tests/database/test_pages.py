@@ -8,7 +8,7 @@ from threading import Barrier, Thread
 
 import pytest
 import streamlit as st
-from helpers import TENANT
+from helpers import TENANT, event_request
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
@@ -128,7 +128,7 @@ def test_a_card_names_all_that_moved_it_and_not_the_drift_that_pulled_against_it
     show: Callable[..., AppTest], demo: Demo
 ) -> None:
     for number, event_type in enumerate(("theft", "voltage-sag", "comms-outage"), start=1):
-        demo.trigger(TENANT, event_type, feeder_id=f"FEEDER_{number}", severity=0.7, duration_minutes=60)
+        demo.trigger(TENANT, event_request(event_type, feeder_id=f"FEEDER_{number}"))
     demo.publish(TENANT, cycles=2)  # in the second cycle the clean interval would have taken the tasks away again
     value, change = card(show(demo), "Open field tasks")
     assert value == "3"

@@ -19,7 +19,7 @@ from gridlens_core.database.queries import EVENTS_MIGRATION
 from gridlens_core.database.schema import Schema, discover
 from gridlens_core.errors import BadInputError, DatabaseRefusedError
 from gridlens_core.meters.emulator import Span, emulate
-from gridlens_core.meters.events import NewEvent, new_event
+from gridlens_core.meters.events import EventRequest, NewEvent
 from gridlens_core.meters.fleet import Fleet, fleet_of, synthetic_fleet
 from gridlens_core.publishing.publisher import (
     Cycle,
@@ -477,14 +477,7 @@ def test_a_stretch_shorter_than_an_interval_holds_none() -> None:
 def asked(
     event_type: str, *, feeder: str = "FEEDER_7", severity: float = 0.7, starts: datetime = FROZEN - QUARTER
 ) -> NewEvent:
-    return new_event(
-        tenant_id=TENANT,
-        event_type=event_type,
-        feeder_id=feeder,
-        severity=severity,
-        duration_minutes=60,
-        starts_at=starts,
-    )
+    return EventRequest(event_type, feeder_id=feeder, severity=severity, duration_minutes=60).checked(TENANT, starts)
 
 
 def latest(database: Database, schema: Schema, tenant_id: str = TENANT) -> datetime | None:

@@ -15,6 +15,7 @@ from gridlens_core.demo.demo import Demo
 from gridlens_core.explanation.kpis import Kpis
 from gridlens_core.explanation.receipts import RECEIPT_KPIS, Line, receipt_lines
 from gridlens_core.explanation.trace import Observation
+from gridlens_core.meters.events import EventRequest
 
 QUARTER = timedelta(minutes=15)
 THEFT = event()
@@ -76,10 +77,13 @@ def test_receipts_of_a_session(make_demo: Callable[..., Demo]) -> None:
     demo = make_demo()
     tariff = demo.settings.tariff_usd_per_kwh
     for event_type, feeder in (("theft", "FEEDER_7"), ("voltage-sag", "FEEDER_2"), ("comms-outage", "FEEDER_3")):
-        demo.trigger(TENANT, event_type, feeder_id=feeder, severity=0.7, duration_minutes=30)
+        demo.trigger(TENANT, EventRequest(event_type, feeder_id=feeder, severity=0.7, duration_minutes=30))
     demo.publish(TENANT, cycles=3)
     cancelled = demo.trigger(
-        TENANT, "theft", feeder_id="FEEDER_1", severity=1, duration_minutes=60, starts_at=FROZEN + timedelta(days=1)
+        TENANT,
+        EventRequest(
+            "theft", feeder_id="FEEDER_1", severity=1, duration_minutes=60, starts_at=FROZEN + timedelta(days=1)
+        ),
     )
     demo.end(cancelled.id)
     outage, sag, theft = demo.receipts(TENANT)

@@ -23,7 +23,7 @@ from gridlens_core.demo.demo import Demo
 from gridlens_core.errors import BadInputError, DatabaseBusyError
 from gridlens_core.explanation.kpis import Kpis
 from gridlens_core.explanation.rehearsal import ATTEMPTS, MOST_CYCLES, Rehearsal, rehearse
-from gridlens_core.meters.events import new_event
+from gridlens_core.meters.events import EventRequest
 from gridlens_core.meters.patterns import PATTERNS
 
 QUARTER = timedelta(minutes=15)
@@ -49,8 +49,8 @@ def twins(
         demo.stop()
 
 
-def target(demo: Demo, **more: Any) -> dict[str, Any]:
-    return {**THEFT, "feeder_id": demo.fleet(TENANT).feeders[0], **more}
+def target(demo: Demo, **more: Any) -> EventRequest:
+    return EventRequest(**{**THEFT, "feeder_id": demo.fleet(TENANT).feeders[0], **more})
 
 
 def state(demo: Demo) -> Any:
@@ -61,22 +61,22 @@ def state(demo: Demo) -> Any:
 
 def test_a_rehearsal_leaves_nothing(twins: tuple[Demo, Demo]) -> None:
     demo, _ = twins
-    demo.trigger(TENANT, **target(demo))
+    demo.trigger(TENANT, target(demo))
     demo.publish(TENANT)
     before = state(demo)
     for event_type in ("theft", "voltage-sag", "comms-outage"):
-        demo.rehearse(TENANT, **target(demo, event_type=event_type), cycles=3)
-    demo.rehearse(TENANT, **target(demo, pattern="nightly"), cycles=1, interval_minutes=60)
+        demo.rehearse(TENANT, target(demo, event_type=event_type), cycles=3)
+    demo.rehearse(TENANT, target(demo, pattern="nightly"), cycles=1, interval_minutes=60)
     assert state(demo) == before
 
 
 def test_the_real_path_is_the_rehearsed_one_to_the_last_digit(twins: tuple[Demo, Demo]) -> None:
     demo, quiet = twins
     for one in twins:
-        one.trigger(TENANT, **target(one, severity=0.4, duration_minutes=600))
+        one.trigger(TENANT, target(one, severity=0.4, duration_minutes=600))
         one.publish(TENANT)
-    told = demo.rehearse(TENANT, **target(demo), cycles=4)
-    demo.trigger(TENANT, **target(demo))
+    told = demo.rehearse(TENANT, target(demo), cycles=4)
+    demo.trigger(TENANT, target(demo))
     before = demo.trace(TENANT).all()[-1].kpis
     demo.publish(TENANT, cycles=4)
     quiet.publish(TENANT, cycles=4)
@@ -92,8 +92,8 @@ def test_the_real_path_is_the_rehearsed_one_to_the_last_digit(twins: tuple[Demo,
 def test_patterns_are_rehearsed_too(make_demo: Callable[..., Demo], pattern: str) -> None:
     demo = make_demo()
     asked = target(demo, pattern=pattern, duration_minutes=600)
-    told = demo.rehearse(TENANT, **asked, cycles=2, interval_minutes=60)
-    demo.trigger(TENANT, **asked)
+    told = demo.rehearse(TENANT, asked, cycles=2, interval_minutes=60)
+    demo.trigger(TENANT, asked)
     demo.publish(TENANT, cycles=2, interval_minutes=60)
     assert [cycle.kpis for cycle in told.cycles] == [one.kpis for one in demo.trace(TENANT).all()[-2:]]
 
@@ -120,7 +120,7 @@ def test_publishing_goes_on_meanwhile(twins: tuple[Demo, Demo]) -> None:
     busy = 0
     while len(told) < 3 and busy < 20:
         try:
-            told.append(demo.rehearse(TENANT, **target(demo), cycles=2))
+            told.append(demo.rehearse(TENANT, target(demo), cycles=2))
         except DatabaseBusyError:
             busy += 1
     stop.set()
@@ -142,7 +142,7 @@ def rehearsed(demo: Demo, disturbances: int, cycles: int = 2) -> Rehearsal:
     """A rehearsal in whose first attempts a real cycle comes in between."""
     left = [disturbances]
     now = demo.pulse(TENANT).grid_now
-    event = new_event(tenant_id=TENANT, starts_at=now, **target(demo))
+    event = target(demo).checked(TENANT, now)
 
     def read(connection: sa.Connection, at: datetime) -> Kpis:
         if left[0] and at == demo.pulse(TENANT).grid_now:  # before the paths, when nothing is locked
@@ -176,12 +176,12 @@ def test_cycles_time_after_time_are_said(demo: Demo) -> None:
 def test_only_so_many_cycles(demo: Demo, cycles: int) -> None:
     before = state(demo)
     with pytest.raises(BadInputError, match=str(MOST_CYCLES)):
-        demo.rehearse(TENANT, **target(demo), cycles=cycles)
+        demo.rehearse(TENANT, target(demo), cycles=cycles)
     assert state(demo) == before
 
 
 def test_the_most_cycles(demo: Demo) -> None:
-    told = demo.rehearse(TENANT, **target(demo), cycles=MOST_CYCLES)
+    told = demo.rehearse(TENANT, target(demo), cycles=MOST_CYCLES)
     assert len(told.cycles) == MOST_CYCLES
     assert demo.rehearsed[TENANT] == told
 
@@ -209,7 +209,7 @@ def test_by_command(
     make_demo: Callable[..., Demo], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     demo = make_demo()
-    told = demo.rehearse(TENANT, **target(demo, feeder_id="FEEDER_7"), cycles=2)
+    told = demo.rehearse(TENANT, target(demo, feeder_id="FEEDER_7"), cycles=2)
     before = checksums(demo.database.engine)
     for name, value in {"DATA_DIR": demo.settings.data_dir, "NOW": FROZEN.isoformat()}.items():
         monkeypatch.setenv(f"GRIDLENS_{name}", str(value))

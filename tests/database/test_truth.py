@@ -26,7 +26,7 @@ from gridlens_core.database.schema import Schema, discover
 from gridlens_core.demo.demo import Demo
 from gridlens_core.explanation.truth import Truth, event_truth, kwh_not_recorded
 from gridlens_core.meters.emulator import Span, emulate, event_meters, theft_share
-from gridlens_core.meters.events import Event, new_event
+from gridlens_core.meters.events import Event, EventRequest
 from gridlens_core.meters.fleet import Fleet
 from gridlens_core.meters.patterns import PATTERNS, YEARLY_SHARE
 from gridlens_core.publishing.publisher import publish_cycle, read_grid_now
@@ -52,9 +52,9 @@ class Stage:
         return read_grid_now(self.connection, self.schema, TENANT, self.wall, 15)
 
     def act(self, event_type: str = "theft", severity: float = 0.7, feeder: str | None = FEEDER, **more: Any) -> Event:
-        chosen = {"duration_minutes": 600, "starts_at": self.now, **more}
-        asked = new_event(tenant_id=TENANT, event_type=event_type, feeder_id=feeder, severity=severity, **chosen)
-        return self.in_order(insert_event(self.connection, asked))
+        chosen = {"duration_minutes": 600, **more}
+        asked = EventRequest(event_type, feeder_id=feeder, severity=severity, **chosen)
+        return self.in_order(insert_event(self.connection, asked.checked(TENANT, self.now)))
 
     def in_order(self, event: Event) -> Event:
         """Within one transaction all rows are written at one time; a second apart they keep their order."""
@@ -347,7 +347,7 @@ def test_another_process_and_a_restart_say_the_same(make_demo: Callable[..., Dem
     demo = make_demo()
     for event_type, severity in (("theft", 0.6), ("theft", 0.3), ("voltage-sag", 0.5), ("comms-outage", 1.0)):
         feeder = OTHER if event_type == "comms-outage" else FEEDER
-        demo.trigger(TENANT, event_type, feeder_id=feeder, severity=severity, duration_minutes=40)
+        demo.trigger(TENANT, EventRequest(event_type, feeder_id=feeder, severity=severity, duration_minutes=40))
     demo.publish(TENANT, cycles=4)
     here = {str(one.event.id): one.truth for one in demo.receipts(TENANT)}
     assert len(here) == 4
@@ -371,7 +371,7 @@ def test_what_a_column_rounds_away_is_not_lost(
     demo.start()
     feeder = demo.fleet(shape.tenant).feeders[0]
     for severity in (0.5, 0.3):
-        demo.trigger(shape.tenant, "theft", feeder_id=feeder, severity=severity, duration_minutes=240)
+        demo.trigger(shape.tenant, EventRequest("theft", feeder_id=feeder, severity=severity, duration_minutes=240))
     cycles = demo.publish(shape.tenant, cycles=3, interval_minutes=shape.minutes).cycles
     span = Span.ending(cycles[0].read_at, shape.minutes)
     receipts = demo.receipts(shape.tenant)
