@@ -10,7 +10,8 @@ from functools import partial
 
 import numpy as np
 
-from gridlens_core.meters.load_model import MeterTraits, honest_reads, meter_traits
+from gridlens_core.meters.load_model import honest_reads
+from gridlens_core.meters.traits import MeterTraits, meter_traits
 
 FIRST_SLOT = 1_963_584  # 1 January 2026, 00:00 UTC
 TIMEZONE = "America/Chicago"

@@ -11,7 +11,10 @@ from datetime import UTC, date, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from gridlens_core.meters.load_model import SLOT_MINUTES, honest_reads, meter_traits
+from gridlens_core.meters.load_model import honest_reads
+from gridlens_core.meters.profiles import SLOT_MINUTES
+from gridlens_core.meters.traits import meter_traits
+from gridlens_core.meters.voltage_limits import LOW_VOLTAGE_V
 
 Floats = NDArray[np.float64]
 
@@ -275,7 +278,7 @@ def voltage_figures(voltage: Floats, load: Floats) -> dict[str, float]:
         "v_corr_load": np.median(correlation(hours[::3], load)),
         "v_resid_sd": np.median((volt_swing - slope[:, None] * load_swing).std(axis=1)),
         "v_light_minus_peak": hours[:, load <= light].mean() - hours[:, load >= peak].mean(),
-        "v_lt114": (voltage < 114).mean(),
+        "v_lt114": (voltage < LOW_VOLTAGE_V).mean(),
         "v_gt126": (voltage > 126).mean(),
     }
 

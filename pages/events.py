@@ -4,6 +4,7 @@ import streamlit as st
 
 from gridlens_core import words
 from gridlens_core.explanation.receipts import Receipt
+from gridlens_core.meters.voltage_limits import LOW_VOLTAGE_V
 from pages import _charts, _data, _explain, _frame, _leave_behind, _look
 
 MOST_RECEIPTS = 8
@@ -87,7 +88,7 @@ def receipt_words(receipt: Receipt, timezone: str) -> str:
     times = f"{words.date_time(event.starts_at, timezone)} to {words.date_time(event.ends_at, timezone)}"
     reads = (
         f"{words.count(truth.reads_altered)} reads changed, {words.count(truth.reads_missing)} missing, "
-        f"{words.count(truth.reads_low_voltage)} under 114 V"
+        f"{words.count(truth.reads_low_voltage)} under {LOW_VOLTAGE_V:.0f} V"
     )
     lost = f"{words.energy(truth.kwh_not_recorded)} not recorded, {words.dollars(receipt.usd)}"
     return f"{times}; {words.plural(receipt.cycles, 'measured cycle')}; {reads}; {lost}"

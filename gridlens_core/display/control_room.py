@@ -19,10 +19,11 @@ from gridlens_core.database.schema import Schema
 from gridlens_core.explanation.kpis import Kpis, why_absent
 from gridlens_core.explanation.movement import movement_since, value_of
 from gridlens_core.explanation.trace import Observation
-from gridlens_core.explanation.truth import LOW_VOLTAGE_V, Truth, event_truth, kwh_not_recorded
+from gridlens_core.explanation.truth import Truth, event_truth, kwh_not_recorded
 from gridlens_core.meters.emulator import Span, honest_intervals
 from gridlens_core.meters.events import Event, kind_of
 from gridlens_core.meters.fleet import Fleet
+from gridlens_core.meters.voltage_limits import LOW_VOLTAGE_V, RANGE_A_V
 
 CHART_HOURS = 12
 SPARK_POINTS = 24
@@ -286,7 +287,8 @@ def _cards(
                   "Reads received as a share of reads due, today so far. From the overview view."),
         _kpi_card(at, running, "voltage_compliance_pct", "Voltage in range",
                   words.percent(kpis.voltage_compliance_pct, 1), balance,
-                  "Reads within 114 to 126 V (ANSI C84.1 Range A), today so far. From the overview view."),
+                  f"Reads within {RANGE_A_V[0]:.0f} to {RANGE_A_V[1]:.0f} V (ANSI C84.1 Range A), today so far. "
+                  "From the overview view."),
         _kpi_card(at, running, "suspicious_meters", "Suspicious meters", words.count(kpis.suspicious_meters), balance,
                   "Meters named by the suspicious-meters view, which cannot see the events."),
         _kpi_card(at, running, "open_tasks", "Open field tasks", words.count(kpis.open_tasks), balance,

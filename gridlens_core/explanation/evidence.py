@@ -18,8 +18,7 @@ from gridlens_core.database.queries import query
 from gridlens_core.database.schema import Schema
 from gridlens_core.explanation.detection import is_voltage_issue
 from gridlens_core.meters.fleet import Fleet
-from gridlens_core.meters.load_model import SLOT_MINUTES
-from gridlens_core.meters.profiles import QUARTERS_PER_DAY, local_quarters
+from gridlens_core.meters.profiles import QUARTERS_PER_DAY, SLOT_MINUTES, local_quarters
 
 EVIDENCE_HOURS = 24
 RECENT = timedelta(hours=1)  # what a sentence speaks of

@@ -16,9 +16,6 @@ from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, INTERVAL_MINUTES, as_u
 from gridlens_core.database.event_log import events_in_window
 from gridlens_core.database.schema import Schema
 from gridlens_core.meters.emulator import (
-    Flags,
-    Floats,
-    Ints,
     Reads,
     Span,
     emulate,
@@ -29,10 +26,11 @@ from gridlens_core.meters.emulator import (
 )
 from gridlens_core.meters.events import Event
 from gridlens_core.meters.fleet import Fleet
-from gridlens_core.meters.load_model import SLOT_MINUTES
+from gridlens_core.meters.noise import Flags
 from gridlens_core.meters.patterns import YEARLY_SHARE
+from gridlens_core.meters.profiles import SLOT_MINUTES, Floats, Ints
+from gridlens_core.meters.voltage_limits import LOW_VOLTAGE_V
 
-LOW_VOLTAGE_V = 114.0  # ANSI C84.1 Range A service voltage, 120 V nominal
 SLOTS_PER_YEAR = 365.25 * 24 * 60 / SLOT_MINUTES
 
 LONGEST = timedelta(minutes=max(INTERVAL_MINUTES))
@@ -51,7 +49,7 @@ class Truth:
         was written is not one
     reads_missing : did not arrive while it silenced them, and ordinarily would have; the same for any outage
         over the same reads
-    reads_low_voltage : arrived under 114 V while it sagged them; the same for any sag over the same reads
+    reads_low_voltage : arrived under LOW_VOLTAGE_V while it sagged them; the same for any sag over the same reads
     kwh_not_recorded : delivered and read, but not recorded because of it [kWh]
     kwh_unread : honest energy of the missing reads [kWh]
     kwh_a_year : what would go unrecorded in a year at this severity, beside the thefts before it [kWh]

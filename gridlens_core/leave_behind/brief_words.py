@@ -9,9 +9,9 @@ from gridlens_core import words
 from gridlens_core.display.control_room import NATURAL_DRIFT, Step, Why
 from gridlens_core.explanation.money import Money
 from gridlens_core.explanation.receipts import Receipt
-from gridlens_core.explanation.truth import LOW_VOLTAGE_V
 from gridlens_core.leave_behind.brief import Brief
 from gridlens_core.meters.events import Event
+from gridlens_core.meters.voltage_limits import LOW_VOLTAGE_V
 
 MOST_EVENTS = 5  # rows that a page and a slide have room for; the sums are of all
 MOST_STEPS = 3

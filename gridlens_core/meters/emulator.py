@@ -8,27 +8,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gridlens_core.clock import as_utc
 from gridlens_core.meters.events import Event
 from gridlens_core.meters.fleet import Fleet
-from gridlens_core.meters.load_model import SLOT_MINUTES, background_missing, technical_loss_wh
+from gridlens_core.meters.gaps import MISSING_SHARE, background_missing
+from gridlens_core.meters.load_model import technical_loss_wh
+from gridlens_core.meters.noise import Flags
 from gridlens_core.meters.patterns import weights
+from gridlens_core.meters.profiles import SLOT_MINUTES, Floats, Ints
+from gridlens_core.meters.voltage_limits import NOMINAL_V, SAG_BAND
 
-Ints = NDArray[np.int64]
-Flags = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-
-# Reads that do not arrive in ordinary life; pooled share, DESIGN.md 5 and measured head-ends.
-MISSING_SHARE = 0.002
-
-# A voltage sag, tenths of a volt at 120 V nominal: the contract's band is 108.0 to 114.0 V.
+# A voltage sag, in tenths of a volt on a 120 V base.
 SAG_TOP_DV = 1136
 SAG_DEPTH_DV = 53
 SAG_SPREAD_DV = 3  # meters keep part of their honest spread around the sagged level
 SAG_REFERENCE_DV = 1210
-SAG_LIMITS_DV = (1080, 1139)
+SAG_LIMITS_DV = (round(10 * SAG_BAND[0] * NOMINAL_V), round(10 * SAG_BAND[1] * NOMINAL_V) - 1)  # 108.0 to 113.9 V
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -83,8 +79,10 @@ class Reads:
 
 @dataclass(frozen=True)
 class Balance:
-    """Where the energy of each feeder and interval went, (n_feeders, n_intervals) [mWh]; it closes exactly:
-    supplied = metered + technical_loss + not_recorded + unread."""
+    """Where the energy of each feeder and interval went, (n_feeders, n_intervals) [mWh].
+
+    supplied = metered + technical_loss + not_recorded + unread, exactly.
+    """
 
     supplied: Ints
     metered: Ints
@@ -109,7 +107,11 @@ def balance(reads: Reads) -> Balance:
 def emulate(fleet: Fleet, span: Span, events: Sequence[Event], missing_share: float = MISSING_SHARE) -> Reads:
     """The fleet's reads over the span under these events.
 
-    Technical loss and supply follow the honest energy: theft changes what is recorded, not what flows.
+    Technical loss and supply follow the honest energy: theft changes what is recorded, not what flows. An event
+    of a type that is not emulated changes nothing.
+
+    missing_share : part of the reads that do not arrive although no event touches them
+    Raises BadInputError for a span that starts at a naive time.
     """
     honest_wh, honest_dv = honest_intervals(fleet, span)
     recorded_mwh = honest_wh * 1000
@@ -133,8 +135,7 @@ def emulate(fleet: Fleet, span: Span, events: Sequence[Event], missing_share: fl
 def honest_intervals(fleet: Fleet, span: Span) -> tuple[Ints, Ints]:
     """Honest energy [Wh] and voltage [tenths of a volt], each (n_meters, n_intervals).
 
-    Intervals need not be slots: energy within a slot is spread evenly, rounded so that the parts of a
-    slot always add up to the slot.
+    Intervals need not be slots: the energy of a slot is spread evenly over it, in whole Wh that add up to the slot.
     """
     first_minute = _minutes(span.start)
     last_minute = first_minute + span.minutes * span.count
@@ -169,7 +170,12 @@ def supply_wh(fleet: Fleet, honest_wh: Ints, interval_minutes: int) -> Ints:
 
 
 def sagged_dv(honest_dv: Ints, severity: float) -> Ints:
-    """Voltage under a sag: deeper with severity, within 108.0 to 114.0 V (DESIGN.md 5)."""
+    """Voltage under a sag, deeper with severity, within SAG_LIMITS_DV.
+
+    honest_dv : any shape [tenths of a volt]
+    severity : fraction, 0 to 1
+    Returns the same shape [tenths of a volt].
+    """
     spread = np.clip((honest_dv - SAG_REFERENCE_DV) // 10, -SAG_SPREAD_DV, SAG_SPREAD_DV)
     level = SAG_TOP_DV - round(SAG_DEPTH_DV * severity)
     return np.asarray(np.clip(level + spread, *SAG_LIMITS_DV), dtype=np.int64)
@@ -194,13 +200,13 @@ def event_intervals(event: Event, span: Span) -> Flags:
 
 
 def theft_share(event: Event, span: Span, timezone: str) -> Floats:
-    """(n_intervals,) the share of the energy a theft keeps from being recorded, by its pattern."""
+    """(n_intervals,) the fraction of the honest energy that is not recorded, by the theft's severity and pattern."""
     starts = [moment - timedelta(minutes=span.minutes) for moment in span.read_times]
     return event.fraction * weights(event.pattern, event.id, event.starts_at, starts, timezone)
 
 
 def _missing(fleet: Fleet, span: Span, share: float) -> Flags:
-    """An interval's read is missing when the slot it ends in is."""
+    """(n_meters, n_intervals) whether the read of the slot in which the interval ends is missing."""
     first_minute = _minutes(span.start)
     ends = first_minute + span.minutes * np.arange(1, span.count + 1) - 1
     slots = ends // SLOT_MINUTES

@@ -1,4 +1,4 @@
-"""The meters of a tenant, and the feeders they hang on."""
+"""The meters of a tenant, each on its feeder."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridlens_core.errors import UnknownFeederError, UnknownMeterError
+from gridlens_core.meters.gaps import MISSING_SHARE
 from gridlens_core.meters.habits import Habits, habit_reads
-from gridlens_core.meters.load_model import MISSING_SHARE, HonestReads, MeterTraits, honest_reads, meter_traits
+from gridlens_core.meters.load_model import HonestReads, honest_reads
+from gridlens_core.meters.traits import MeterTraits, meter_traits
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Fleet:
 
     @cached_property
     def feeders(self) -> tuple[str, ...]:
-        """Feeder ids in the order people count: FEEDER_2 before FEEDER_10."""
+        """Feeder ids in natural order: FEEDER_2 before FEEDER_10."""
         return tuple(sorted(set(self.feeder_ids), key=natural_key))
 
     @cached_property
@@ -53,13 +55,13 @@ class Fleet:
         return np.bincount(self.feeder_index, minlength=len(self.feeders))
 
     def sum_by_feeder(self, values: NDArray[Any]) -> NDArray[np.int64]:
-        """(n_meters, k) whole numbers -> (n_feeders, k), exact sums."""
+        """Exact sums over the meters of each feeder: (n_meters, k) whole numbers -> (n_feeders, k)."""
         sums = np.zeros((len(self.feeders), values.shape[1]), dtype=np.int64)
         np.add.at(sums, self.feeder_index, values.astype(np.int64))
         return sums
 
     def take(self, chosen: NDArray[np.bool_]) -> Fleet:
-        """The chosen meters alone; their reads do not change."""
+        """The chosen meters alone, their reads unchanged; chosen : (n_meters,)."""
         index = np.flatnonzero(chosen)
         return replace(
             self,
@@ -70,7 +72,7 @@ class Fleet:
         )
 
     def with_habits(self, habits: Habits) -> Fleet:
-        """The same meters, going on as their history did."""
+        """The same meters, whose reads continue their history."""
         return replace(self, habits=habits)
 
     @property
@@ -80,11 +82,11 @@ class Fleet:
 
     @property
     def missing_share(self) -> float:
-        """Of the reads that are due, those that do not arrive in ordinary life."""
+        """Part of the reads due that do not arrive although no event touches them."""
         return MISSING_SHARE if self.habits is None else self.habits.missing_share
 
     def honest_slots(self, first_slot: int, n_slots: int) -> HonestReads:
-        """Honest reads of quarter hours, by the load model or by the meters' own habits."""
+        """Honest reads (n_meters, n_slots), by the load model or by the meters' own habits."""
         if self.habits is None:
             return honest_reads(self.traits, first_slot, n_slots, self.timezone)
         return habit_reads(self.traits, self.habits, first_slot, n_slots, self.timezone)
@@ -118,12 +120,12 @@ def fleet_of(tenant_id: str, meter_ids: Sequence[str], feeder_ids: Sequence[str]
 
 
 def synthetic_fleet(tenant_id: str, *, feeders: int, meters_per_feeder: int, seed: int, timezone: str) -> Fleet:
-    """FEEDER_1 to FEEDER_n with meters numbered through, for a tenant that has none yet."""
+    """FEEDER_1 to FEEDER_n, their meters numbered consecutively, for a tenant that has none yet."""
     feeder_ids = [f"FEEDER_{1 + number // meters_per_feeder}" for number in range(feeders * meters_per_feeder)]
     meter_ids = [f"MTR-{1 + number:05d}" for number in range(feeders * meters_per_feeder)]
     return fleet_of(tenant_id, meter_ids, feeder_ids, seed=seed, timezone=timezone)
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sorts numbers inside names by value."""
+    """A sort key that orders numbers inside names by value."""
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]

@@ -1,5 +1,5 @@
-"""What each meter of a history usually uses, and the honest reads that go on in the same manner.
-Pure, like the load model; it is used where a tenant's meters have a history of their own."""
+"""What each meter of a history usually uses, and the honest reads that continue it.
+Pure, like the load model; used where a tenant's meters have a history of their own."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gridlens_core.meters.load_model import Flags, HonestReads, MeterTraits, Words, honest_reads, persistent_noise
-from gridlens_core.meters.profiles import QUARTERS_PER_DAY, local_quarters
+from gridlens_core.meters.load_model import ACTIVITY, HonestReads, honest_reads
+from gridlens_core.meters.noise import Flags, Hashes, Windows, counter_hash, field
+from gridlens_core.meters.profiles import QUARTERS_PER_DAY, Floats, local_quarters
+from gridlens_core.meters.traits import MeterTraits
 
-Floats = NDArray[np.float64]
-
-# Coefficient of variation of the load model's noise, by how many slots it persists; a test measures them.
+# Coefficient of variation of `persistent_noise`, by how many slots it persists; a test measures them.
 NOISE_CV = {1: 0.96, 5: 0.79}
-PERSISTENT_FROM_CV = 0.3  # smaller scatter is white, as of averaged or smoothed reads; homes persist
+PERSISTENT_FROM_CV = 0.3  # smaller scatter, as of averaged or smoothed reads, is white noise; that of homes persists
 MODEL_MEAN_V = 122.3  # of the load model on a 120 V base; TARGETS of real feeders 120.9-123.5
 HIGH_BASE_V = 150.0  # a history above this is not on a 120 V base
 
@@ -28,15 +27,15 @@ class Habits:
     mean_wh : (n_meters, 96) usual energy of each quarter hour of the local day [Wh]
     scatter : coefficient of variation of a read about its usual energy
     mean_v : usual voltage [V], NaN where the history has none
-    noise_key, mirrored : whose noise of small scatter a meter has, its own or, mirrored, its neighbour's; so a
-        feeder goes on evenly, and a KPI keeps its level
-    missing_share : of the reads that were due, those that did not arrive
+    noise_key : of the noise of small scatter; two neighbours share one
+    mirrored : whether that noise is taken with the opposite sign, so that the two cancel in the feeder's sum
+    missing_share : part of the reads that were due and did not arrive
     """
 
     mean_wh: Floats
     scatter: Floats
     mean_v: Floats
-    noise_key: Words
+    noise_key: Hashes
     mirrored: Flags
     missing_share: float = 0.0
 
@@ -57,10 +56,20 @@ class Habits:
         return np.asarray(self.mean_wh.mean(axis=1), dtype=np.float64)
 
 
+def persistent_noise(traits: MeterTraits, first_slot: int, n_slots: int, length: int) -> Floats:
+    """Noise of mean one that persists for about `length` slots: (n_meters, n_slots); see NOISE_CV."""
+    windows = Windows.covering(traits.phase, first_slot, n_slots, length)
+    hashes = counter_hash(traits.key, "habit_noise", windows.index, windows.number + 1)
+    return windows.lines(ACTIVITY[field(hashes, 0)])
+
+
 def habit_reads(traits: MeterTraits, habits: Habits, first_slot: int, n_slots: int, timezone: str) -> HonestReads:
     """Honest reads that continue a history: usual energy of the quarter hour, times noise of the same scatter.
 
-    Voltage keeps the load model's ups and downs about the history's own mean.
+    The voltage is that of the load model, moved to the history's own mean, and scaled where its base is not 120 V.
+
+    first_slot, n_slots, timezone : as of `load_model.honest_reads`
+    Returns arrays (n_meters, n_slots).
     """
     quarter = local_quarters(first_slot, n_slots, timezone) % QUARTERS_PER_DAY
     wh = habits.mean_wh[:, quarter]

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+SLOT_MINUTES = 15
 QUARTERS_PER_DAY = 96
-QUARTER_SECONDS = 900
+QUARTER_SECONDS = 60 * SLOT_MINUTES
 WEEKDAYS, WEEKEND_DAYS = 5, 2
 EPOCH_WEEKDAY = 3  # 1 January 1970 was a Thursday, Monday being 0
 MONTH_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # a common year passes over 29 February

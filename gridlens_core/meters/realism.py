@@ -1,4 +1,4 @@
-"""How real the emulated reads are: a few figures of a tenant's own emulated homes beside measured bands.
+"""How realistic the emulated reads are: a few figures of a tenant's emulated homes beside measured bands.
 The whole table of 48 figures over a year is `python -m benchmarks.realism`."""
 
 from __future__ import annotations
@@ -12,23 +12,20 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gridlens_core.meters.emulator import Span, honest_intervals
 from gridlens_core.meters.fleet import Fleet
-
-Floats = NDArray[np.float64]
+from gridlens_core.meters.profiles import QUARTERS_PER_DAY, SLOT_MINUTES, Floats
+from gridlens_core.meters.voltage_limits import RANGE_A_V
 
 DAYS = 28
-QUARTERS = 96
 MOST_HOMES = 330
 COINCIDENT_HOMES = 20
-RANGE_A_DV = (1140, 1260)  # ANSI C84.1 Range A, tenths of a volt at 120 V nominal
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure: what the emulated homes have, the band of real ones, and where that was measured."""
+    """One figure of the emulated homes, the band of real homes, low to high, and where the band was measured."""
 
     name: str
     emulated: float
@@ -58,11 +55,13 @@ def real_day() -> RealDay:
 
 
 def emulated_day(fleet: Fleet, day_start: datetime) -> tuple[float, ...]:
-    """(96,) a day of the fleet's home that is nearest to the mean of all, over that day's mean."""
+    """(96,) a day of the home whose level is nearest to the median, over that day's mean."""
     level = fleet.mean_wh_per_slot
     homes = np.flatnonzero(~fleet.traits.commercial) if (~fleet.traits.commercial).any() else np.arange(len(fleet))
     typical = homes[np.argmin(np.abs(level[homes] - np.median(level[homes])))]
-    wh, _ = honest_intervals(fleet.take(np.arange(len(fleet)) == typical), Span(day_start, 15, QUARTERS))
+    wh, _ = honest_intervals(
+        fleet.take(np.arange(len(fleet)) == typical), Span(day_start, SLOT_MINUTES, QUARTERS_PER_DAY)
+    )
     return tuple((wh[0] / max(wh[0].mean(), 1)).tolist())
 
 
@@ -70,10 +69,11 @@ def figures(fleet: Fleet, end: datetime) -> Sequence[Figure]:
     """Figures of the fleet's homes over the four weeks before `end`, which is a local midnight."""
     chosen = np.flatnonzero(~fleet.traits.commercial)[:MOST_HOMES]
     homes = fleet.take(np.isin(np.arange(len(fleet)), chosen))
-    wh, dv = honest_intervals(homes, Span(end - timedelta(days=DAYS), 15, DAYS * QUARTERS))
+    wh, dv = honest_intervals(homes, Span(end - timedelta(days=DAYS), SLOT_MINUTES, DAYS * QUARTERS_PER_DAY))
     energy = wh.astype(np.float64)
-    daily = energy.reshape(len(energy), DAYS, QUARTERS).sum(axis=2)
-    outside = ((dv < RANGE_A_DV[0]) | (dv > RANGE_A_DV[1])).mean()
+    daily = energy.reshape(len(energy), DAYS, QUARTERS_PER_DAY).sum(axis=2)
+    low, high = RANGE_A_V
+    outside = ((dv < 10 * low) | (dv > 10 * high)).mean()
     # Bands: medians over meters of measured sets, of a year; four weeks in one season scatter a little more.
     return (
         Figure("Energy of a home, kWh a day", float(daily.mean() / 1000), 20, 45, "EIA 29.3, California 27.3"),
@@ -86,7 +86,8 @@ def figures(fleet: Fleet, end: datetime) -> Sequence[Figure]:
                0.24, 0.46, "Australia .27, California .46"),
         Figure("Correlation of two homes, hourly", _pair_correlation(energy), 0.04, 0.25,
                "Australia .05, California .22"),
-        Figure("Reads outside 114 to 126 V, %", float(100 * outside), 0.0, 0.1, "solved US feeders 0 to .09"),
+        Figure(f"Reads outside {low:.0f} to {high:.0f} V, %", float(100 * outside), 0.0, 0.1,
+               "solved US feeders 0 to .09"),
     )  # fmt: skip
 
 

@@ -17,8 +17,7 @@ from gridlens_core.database.schema import Relation, Schema
 from gridlens_core.errors import DatabaseNotReadyError
 from gridlens_core.meters.fleet import Fleet, fleet_of
 from gridlens_core.meters.habits import Habits
-from gridlens_core.meters.load_model import SLOT_MINUTES
-from gridlens_core.meters.profiles import QUARTERS_PER_DAY
+from gridlens_core.meters.profiles import QUARTERS_PER_DAY, SLOT_MINUTES
 
 FLEET_DAYS = 3  # a meter that has not been read for longer is not continued
 MOST_DAYS = 14

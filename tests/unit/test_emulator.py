@@ -15,7 +15,8 @@ from gridlens_core.errors import BadInputError
 from gridlens_core.meters.emulator import Reads, Span, emulate, honest_intervals, sagged_dv
 from gridlens_core.meters.events import EVENT_TYPES, Event
 from gridlens_core.meters.fleet import Fleet, synthetic_fleet
-from gridlens_core.meters.load_model import background_missing, honest_reads, technical_loss_wh
+from gridlens_core.meters.gaps import background_missing
+from gridlens_core.meters.load_model import honest_reads, technical_loss_wh
 
 ZONE = "America/Chicago"
 FLEET = synthetic_fleet(TENANT, feeders=8, meters_per_feeder=3, seed=7, timezone=ZONE)

@@ -6,44 +6,24 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from hashlib import sha256
-from zlib import crc32
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from model_samples import CHICAGO, METERS_PER_FEEDER, fleet, ids, slot_at
+from plain_noise import entry, scalar_hash, scalar_line, scalar_normal_noise, scalar_run
 
 from benchmarks import realism
 from gridlens_core.meters import load_model as model
-from gridlens_core.meters.load_model import (
-    HonestReads,
-    MeterTraits,
-    background_missing,
-    honest_reads,
-    meter_traits,
-    technical_loss_wh,
-)
+from gridlens_core.meters import noise, traits
+from gridlens_core.meters.load_model import HonestReads, honest_reads, technical_loss_wh
 from gridlens_core.meters.profiles import load_profiles, local_quarters
+from gridlens_core.meters.traits import MeterTraits, meter_traits
 
-CHICAGO = "America/Chicago"
 EPOCH = date(1970, 1, 1)
-METERS_PER_FEEDER = 40
 YEAR_METERS, YEAR_DAYS = 330, 365
-
-
-def slot_at(*utc: int) -> int:
-    return int(datetime(*utc, tzinfo=UTC).timestamp()) // 900
-
-
-def ids(n_meters: int) -> tuple[list[str], list[str]]:
-    meters = [f"MTR-{number:05d}" for number in range(n_meters)]
-    return meters, [f"FEEDER_{number // METERS_PER_FEEDER}" for number in range(n_meters)]
-
-
-@cache
-def fleet(n_meters: int = 60) -> MeterTraits:
-    return meter_traits(7, "DEMO_TENANT", *ids(n_meters))
 
 
 BLOCK_FIRST, BLOCK_SLOTS = slot_at(2026, 3, 6), 4 * 96  # holds a change of clocks and a weekend
@@ -72,8 +52,8 @@ class Year:
 
 @pytest.fixture(scope="module")
 def year() -> Year:
-    traits = meter_traits(2026, "A_YEAR", *ids(YEAR_METERS))
-    return Year(traits, honest_reads(traits, slot_at(2026, 1, 1, 6), YEAR_DAYS * 96, realism.STANDARD_TIME))
+    meters = meter_traits(2026, "A_YEAR", *ids(YEAR_METERS))
+    return Year(meters, honest_reads(meters, slot_at(2026, 1, 1, 6), YEAR_DAYS * 96, realism.STANDARD_TIME))
 
 
 # ------------------------------------------------------------ a read stands alone
@@ -111,24 +91,11 @@ def test_a_block_equals_the_plain_scalar_version_across_a_change_of_clocks(meter
 
 
 def test_blocks_longer_and_wider_than_a_chunk_are_seamless(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model, "CHUNK_READS", 700)
+    monkeypatch.setattr(noise, "CHUNK_READS", 700)
     monkeypatch.setattr(model, "CHUNK_SLOTS", 100)
     again = honest_reads(fleet(), BLOCK_FIRST, BLOCK_SLOTS, CHICAGO)
     assert np.array_equal(again.energy_wh, block().energy_wh)
     assert np.array_equal(again.voltage_dv, block().voltage_dv)
-
-
-def test_traits_depend_on_seed_tenant_and_meter_and_not_on_the_fleet() -> None:
-    meters, feeders = ids(60)
-    reverse = meter_traits(7, "DEMO_TENANT", meters[::-1], np.array(feeders[::-1]))
-    alone = meter_traits(7, "DEMO_TENANT", ["MTR-00042"], ["ANOTHER_FEEDER"])
-    for name in ("key", "mean_wh_per_slot", "commercial", "shape_row", "feeder_drop_v"):
-        values = getattr(fleet(), name)
-        assert np.array_equal(getattr(reverse, name)[::-1], values)
-        assert getattr(alone, name)[0] == values[42]
-    assert np.array_equal(honest_reads(reverse, BLOCK_FIRST, 30, CHICAGO).voltage_dv[::-1], block().voltage_dv[:, :30])
-    for other in (meter_traits(8, "DEMO_TENANT", meters, feeders), meter_traits(7, "OTHER", meters, feeders)):
-        assert not np.intersect1d(other.key, fleet().key).size
 
 
 def test_the_emulator_keeps_its_identity_on_every_machine() -> None:
@@ -147,13 +114,6 @@ def test_an_empty_fleet_and_an_empty_span_have_no_reads() -> None:
     assert len(nobody) == 0
     assert honest_reads(nobody, BLOCK_FIRST, 3, CHICAGO).energy_wh.shape == (0, 3)
     assert honest_reads(fleet(), BLOCK_FIRST, 0, CHICAGO).voltage_dv.shape == (60, 0)
-    assert background_missing(nobody, BLOCK_FIRST, 3).shape == (0, 3)
-    assert background_missing(fleet(), BLOCK_FIRST, 0).shape == (60, 0)
-
-
-def test_meters_without_feeders_are_refused() -> None:
-    with pytest.raises(ValueError, match="2 meter ids, but 1 feeder ids"):
-        meter_traits(7, "DEMO_TENANT", ["A", "B"], ["F"])
 
 
 def test_a_scaled_meter_keeps_its_habits_and_its_voltage() -> None:
@@ -221,7 +181,7 @@ def test_a_meter_uses_its_expected_mean(year: Year) -> None:
     mean = year.reads.energy_wh.mean(axis=1)
     assert mean.mean() == pytest.approx(year.traits.mean_wh_per_slot.mean(), rel=0.04)
     assert np.percentile(np.abs(mean / year.traits.mean_wh_per_slot - 1.0), 95) < 0.15
-    total = sum(getattr(year.traits, part) for part in model.ENERGY_PARTS)
+    total = sum(getattr(year.traits, part) for part in traits.ENERGY_PARTS)
     assert np.allclose(total, year.traits.mean_wh_per_slot)
 
 
@@ -244,7 +204,7 @@ def test_technical_loss_of_a_year_is_that_of_solved_feeders(year: Year) -> None:
 
 def test_weather_and_expected_load_have_the_means_the_model_says() -> None:
     years = [
-        model._block(model._name_key(tenant, "weather"), slot_at(2024 + tenant % 4, 1, 1), 35_040, CHICAGO)
+        model._block(noise.name_key(tenant, "weather"), slot_at(2024 + tenant % 4, 1, 1), 35_040, CHICAGO)
         for tenant in range(64)
     ]
     assert np.mean([block.cooling.mean() for block in years]) == pytest.approx(1.0, abs=0.06)
@@ -273,85 +233,7 @@ def test_a_feeder_without_meters_loses_nothing() -> None:
     assert technical_loss_wh(np.zeros(2), np.zeros(2)).tolist() == [0, 0]
 
 
-# ------------------------------------------------------------ reads that do not arrive
-
-GAP_DAYS = 730
-
-
-@pytest.fixture(scope="module")
-def missing() -> np.ndarray:
-    return background_missing(fleet(400), slot_at(2025, 1, 1), GAP_DAYS * 96)
-
-
-def gaps(missing: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    edges = np.diff(np.pad(missing.astype(np.int8), ((0, 0), (1, 1))), axis=1)
-    row, begin = np.nonzero(edges == 1)
-    return row, begin, np.nonzero(edges == -1)[1] - begin
-
-
-def test_a_missing_read_is_missing_alone_and_in_any_fleet(missing: np.ndarray) -> None:
-    first, (row, begin, _) = slot_at(2025, 1, 1), gaps(missing)
-    some = np.unique(row[:40])
-    for column in [*begin[:25].tolist(), 0, GAP_DAYS * 96 - 3]:
-        single = background_missing(fleet(400), first + column, 1)
-        assert np.array_equal(single[:, 0], missing[:, column])
-        few = background_missing(fleet(400).take(some), first + column, 3)
-        assert np.array_equal(few, missing[some, column : column + 3])
-
-
-def test_gaps_have_the_measured_lengths_and_share(missing: np.ndarray) -> None:
-    _, _, slots = gaps(missing)
-    median, upper, long = np.percentile(slots / 4, (50, 75, 90))
-    assert missing.mean() == pytest.approx(model.MISSING_SHARE, rel=0.2)
-    assert 1.5 <= median <= 3
-    assert 7 <= upper <= 14
-    assert 35 <= long <= 65
-
-
-def test_half_of_the_meters_have_hardly_any_gaps(missing: np.ndarray) -> None:
-    assert np.median(missing.mean(axis=1)) < model.MISSING_SHARE / 3
-
-
-def test_a_third_of_the_gaps_begin_together_with_a_neighbors(missing: np.ndarray) -> None:
-    row, begin, _ = gaps(missing)
-    _, where, times = np.unique(
-        np.stack([fleet(400).feeder_index[row], begin]), axis=1, return_inverse=True, return_counts=True
-    )
-    assert 0.22 <= (times[where.ravel()] > 1).mean() <= 0.45
-
-
-def test_the_share_of_missing_reads_follows_the_setting() -> None:
-    first = slot_at(2025, 1, 1)
-    assert not background_missing(fleet(400), first, 3000, 0.0).any()
-    assert background_missing(fleet(400), first, 180 * 96, 0.02).mean() == pytest.approx(0.02, rel=0.2)
-
-
 # ------------------------------------------------------------ the plain scalar version
-
-
-def scalar_hash(key: int, stream: str, counter: int) -> int:
-    z = ((counter + (crc32(stream.encode()) << 32)) * 0x9E3779B97F4A7C15 + key) % 2**64
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
-    return z ^ (z >> 31)
-
-
-def entry(table: np.ndarray, word: int, field: int = 0) -> float:
-    return float(table[(word >> (12 * field)) & 4095])
-
-
-def scalar_line(before: float, after: float, length: int, step: int) -> float:
-    return before + (after - before) / length * step
-
-
-def scalar_run(start: float, duration: float, height: float, step: int) -> float:
-    return max(min(start + duration, step + 1.0) - max(start, float(step)), 0.0) * height
-
-
-def scalar_normal_noise(key: int, stream: str, slot: int, length: int) -> float:
-    index, step = divmod(slot + key % 65536, length)
-    before, after = (entry(model.NORMAL, scalar_hash(key, stream, index + i)) for i in (0, 1))
-    return scalar_line(before, after, length, step)
 
 
 def wall_clock(slot: int, timezone: str) -> datetime:
@@ -360,7 +242,7 @@ def wall_clock(slot: int, timezone: str) -> datetime:
 
 def scalar_shape(row: int, clock: datetime) -> float:
     weekend = clock.weekday() >= 5
-    return float(model.SHAPES[row + weekend * model.SHAPE_WIDTH + clock.hour * 4 + clock.minute // 15])
+    return float(traits.SHAPES[row + weekend * traits.SHAPE_WIDTH + clock.hour * 4 + clock.minute // 15])
 
 
 def scalar_weather(tenant_key: int, slot: int, clock: datetime) -> tuple[float, float]:
@@ -382,9 +264,9 @@ def scalar_window(
     word = scalar_hash(key, stream, index)
     middle = wall_clock(index * length - phase + length // 2, timezone)
     shortest, longest = (m / 15 for m in minutes)
-    duration = shortest + (longest - shortest) * entry(model.UNIFORM, word, 2)
-    start = (length - duration) * entry(model.UNIFORM, word, 3)
-    happens = entry(model.UNIFORM, word, 1) < model.RUN_CHANCE * scalar_shape(row, middle)
+    duration = shortest + (longest - shortest) * entry(noise.UNIFORM, word, 2)
+    start = (length - duration) * entry(noise.UNIFORM, word, 3)
+    happens = entry(noise.UNIFORM, word, 1) < model.RUN_CHANCE * scalar_shape(row, middle)
     height = entry(model.POWER, word, 4) * (mean_wh * (length / (model.RUN_CHANCE * (shortest + longest) / 2)))
     return index, step, scalar_run(start, duration, happens * height, step)
 
@@ -394,9 +276,9 @@ def scalar_day_factor(key: int, phase: int, day: int) -> float:
     word, following = (scalar_hash(key, "slow", index + i) for i in (0, 1))
     slow = scalar_line(entry(model.SLOW, word), entry(model.SLOW, following), model.SLOW_DAYS, step)
     shortest, longest = model.AWAY_DAYS
-    duration = shortest + (longest - shortest + 1) * entry(model.UNIFORM, word, 2) // 1
-    start = (model.SLOW_DAYS - duration + 1) * entry(model.UNIFORM, word, 3) // 1
-    away = (1.0 - model.AWAY_FACTOR) if entry(model.UNIFORM, word, 1) < model.AWAY_CHANCE else 0.0
+    duration = shortest + (longest - shortest + 1) * entry(noise.UNIFORM, word, 2) // 1
+    start = (model.SLOW_DAYS - duration + 1) * entry(noise.UNIFORM, word, 3) // 1
+    away = (1.0 - model.AWAY_FACTOR) if entry(noise.UNIFORM, word, 1) < model.AWAY_CHANCE else 0.0
     absent = scalar_run(start, duration, away, step)
     return entry(model.DAY, scalar_hash(key, "day", day)) * slow * (1.0 - absent) / (1.0 - model.AWAY_LOSS)
 
@@ -420,14 +302,14 @@ def scalar_read(fleet: MeterTraits, meter: int, slot: int, timezone: str) -> tup
         1.0 + of("roughness") * (entry(model.ACTIVITY, scalar_hash(key, "short_window", index + i)) - 1.0)
         for i in (0, 1)
     )
-    noise = scalar_line(before, after, model.SHORT_WINDOW, step)
-    wh = noise * scalar_shape(row, clock) * of("activity_wh") + short_run + long_run
+    activity = scalar_line(before, after, model.SHORT_WINDOW, step)
+    wh = activity * scalar_shape(row, clock) * of("activity_wh") + short_run + long_run
     wh = wh * scalar_day_factor(key, phase, (clock.date() - EPOCH).days)
     wh = wh + of("base_wh") + of("cooling_wh") * cooling + of("heating_wh") * heating
     wh = min(wh, of("service_wh"))
 
     feeder = int(fleet.feeder_keys[fleet.feeder_index[meter]])
-    set_point = model.HEAD_V + model.HEAD_SIGMA_V * entry(model.NORMAL, scalar_hash(feeder, "head", 0))
+    set_point = model.HEAD_V + model.HEAD_SIGMA_V * entry(noise.NORMAL, scalar_hash(feeder, "head", 0))
     drift = scalar_normal_noise(feeder, "regulator", slot, model.REGULATOR_SLOTS)
     expected = float(model.EXPECTED_SHAPE[int(clock.weekday() >= 5), clock.hour * 4 + clock.minute // 15])
     expected = expected + model.MEAN_COOLING_SHARE * cooling + model.MEAN_HEATING_SHARE * heating
