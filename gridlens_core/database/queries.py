@@ -20,8 +20,8 @@ _NAME_LINE = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 
 @cache
 def blocks(file_name: str) -> dict[str, str]:
-    """The named blocks of one file of sql/, in order."""
-    parts = _NAME_LINE.split((SQL_DIR / file_name).read_text(encoding="utf-8"))
+    """The named blocks of one file of sql/ or of a folder in it, in order."""
+    parts = _NAME_LINE.split(SQL_DIR.joinpath(*file_name.split("/")).read_text(encoding="utf-8"))
     return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
 
 

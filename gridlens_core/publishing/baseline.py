@@ -4,6 +4,7 @@ Never used on a database that came from DATABASE_URL."""
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import date, datetime
 
 import sqlalchemy as sa
@@ -13,29 +14,43 @@ from gridlens_core.database.queries import EVENTS_MIGRATION, blocks, query
 from gridlens_core.meters.emulator import Reads
 from gridlens_core.meters.fleet import Fleet
 
-FILE = "local_baseline.sql"
+TABLES, THRESHOLDS, ROLLUPS = "local/tables.sql", "local/thresholds.sql", "local/rollups.sql"
+VIEWS, QUERIES = "local/views.sql", "local/queries.sql"
 
 
 def apply_baseline(connection: sa.Connection, timezone: str) -> None:
-    """Tables, views and ami_events of the local database; leaves what is up to date alone."""
+    """Tables, roll-ups, views and ami_events of the local database; leaves what is up to date alone.
+
+    Of an older local database the reads stay as they are, and the roll-ups are filled from them.
+    """
     connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtextextended('gridlens baseline', 0))")
-    parts = blocks(FILE)
-    mark = hashlib.sha256(parts["views"].encode()).hexdigest()
-    marks = connection.execute(query(FILE, "baseline_marks")).mappings().one()
-    if marks["views"] == mark and marks["timezone"] == timezone:
+    views, rollups = _digest(THRESHOLDS, VIEWS), _digest(TABLES, THRESHOLDS, ROLLUPS)
+    marks = connection.execute(query(QUERIES, "baseline_marks")).mappings().one()
+    if (marks["views"], marks["rollups"], marks["timezone"]) == (views, rollups, timezone):
         return
     connection.exec_driver_sql(EVENTS_MIGRATION.read_text(encoding="utf-8"))
-    connection.execute(query(FILE, "tables"), {"timezone": timezone})
-    if marks["timezone"] not in (None, timezone):
-        connection.execute(query(FILE, "timezone"), {"timezone": timezone})
-    connection.execute(query(FILE, "views"))
+    connection.execute(query(TABLES, "clock"), {"timezone": timezone})
+    for file_name, name in ((TABLES, "tables"), (VIEWS, "drop_views"), (THRESHOLDS, "thresholds")):
+        connection.execute(query(file_name, name))
+    refill = (marks["rollups"], marks["timezone"]) != (rollups, timezone)
+    if refill:
+        connection.execute(query(TABLES, "older_tables"))
+        connection.execute(query(ROLLUPS, "triggers"))
+    connection.execute(query(VIEWS, "views"))
+    if refill:
+        connection.execute(query(ROLLUPS, "fill"))
     connection.execute(
         sa.text(
-            "COMMENT ON VIEW public.v_kpi_electric_overview_daily IS :mark; "
+            "COMMENT ON VIEW public.v_kpi_electric_overview_daily IS :views; "
+            "COMMENT ON TABLE public.feeder_interval_reads IS :rollups; "
             "COMMENT ON TABLE public.feeder_supply IS :timezone"
         ),
-        {"mark": mark, "timezone": timezone},
+        {"views": views, "rollups": rollups, "timezone": timezone},
     )
+
+
+def _digest(*file_names: str) -> str:
+    return hashlib.sha256("".join("".join(blocks(name).values()) for name in file_names).encode()).hexdigest()
 
 
 def register_meters(connection: sa.Connection, fleet: Fleet) -> None:
@@ -45,12 +60,12 @@ def register_meters(connection: sa.Connection, fleet: Fleet) -> None:
         "meter_ids": list(fleet.meter_ids),
         "feeder_ids": list(fleet.feeder_ids),
     }
-    connection.execute(query(FILE, "register_meters"), parameters)
+    connection.execute(query(QUERIES, "register_meters"), parameters)
 
 
 def registered_meters(connection: sa.Connection, tenant_id: str) -> list[tuple[str, str]]:
     """(meter_id, feeder_id) of every registered meter, in the registry's order."""
-    rows = connection.execute(query(FILE, "registered_meters"), {"tenant_id": tenant_id})
+    rows = connection.execute(query(QUERIES, "registered_meters"), {"tenant_id": tenant_id})
     return [(row.meter_id, row.feeder_id) for row in rows]
 
 
@@ -59,7 +74,7 @@ def record_supply(connection: sa.Connection, reads: Reads) -> None:
     fleet = reads.fleet
     times = reads.span.read_times
     connection.execute(
-        query(FILE, "insert_supply"),
+        query(QUERIES, "insert_supply"),
         {
             "tenant_id": fleet.tenant_id,
             "interval_minutes": reads.span.minutes,
@@ -73,21 +88,47 @@ def record_supply(connection: sa.Connection, reads: Reads) -> None:
 
 def latest_supply_at(connection: sa.Connection, tenant_id: str) -> datetime | None:
     """The end of the newest interval the substation's meters reported."""
-    found = connection.execute(query(FILE, "latest_supply"), {"tenant_id": tenant_id}).scalar_one()
+    found = connection.execute(query(QUERIES, "latest_supply"), {"tenant_id": tenant_id}).scalar_one()
     return None if found is None else as_utc(found)
 
 
 def learn_expectations(connection: sa.Connection, tenant_id: str, day: date) -> None:
     """The nightly estimation: what to expect on `day`, from the days before it. Does nothing twice."""
     parameters = {"tenant_id": tenant_id, "day": day}
-    if not connection.execute(query(FILE, "has_expectation"), parameters).scalar_one():
-        connection.execute(query(FILE, "learn_meters"), parameters)
-        connection.execute(query(FILE, "learn_feeders"), parameters)
+    if not connection.execute(query(QUERIES, "has_expectation"), parameters).scalar_one():
+        feeder_ids = connection.execute(query(QUERIES, "feeders_to_learn"), parameters).scalars().all()
+        _learn(connection, tenant_id, day, feeder_ids)
+
+
+def relearn_expectations(connection: sa.Connection, tenant_id: str, day: date, feeder_ids: Sequence[str]) -> None:
+    """The estimation for `day` once more, for these feeders alone, where reads of the days before have changed.
+
+    Leaves what `learn_expectations` would have written had the reads been so from the beginning. A day for which
+    nothing was learned yet is left alone.
+    """
+    parameters = {"tenant_id": tenant_id, "day": day, "feeder_ids": list(feeder_ids)}
+    if connection.execute(query(QUERIES, "has_expectation"), parameters).scalar_one():
+        for table in ("meter", "feeder_hour", "feeder"):
+            connection.execute(query(QUERIES, f"forget_{table}_expectations"), parameters)
+        _learn(connection, tenant_id, day, feeder_ids)
+
+
+def _learn(connection: sa.Connection, tenant_id: str, day: date, feeder_ids: Sequence[str]) -> None:
+    """Brings the energy to date up to the evening before `day`, and writes what it says of the feeders' meters."""
+    tenant = {"tenant_id": tenant_id}
+    parameters = {**tenant, "day": day, "feeder_ids": list(feeder_ids)}
+    for to_sum in connection.execute(query(QUERIES, "days_to_sum"), parameters).all():
+        missing = {**tenant, "day": to_sum.day, "feeder_ids": to_sum.feeder_ids}
+        connection.execute(query(QUERIES, "forget_energy_from"), missing)
+        connection.execute(query(QUERIES, "sum_day"), missing)
+    for name in ("learn_meters", "learn_feeders", "expect_reads"):
+        connection.execute(query(QUERIES, name), parameters)
 
 
 def forget_after(connection: sa.Connection, tenant_id: str, moment: datetime, day: date) -> None:
-    """Takes the local history back to `moment`, which lies on local day `day`."""
-    connection.execute(query(FILE, "forget_after"), {"tenant_id": tenant_id, "moment": moment})
-    connection.execute(query(FILE, "forget_supply_after"), {"tenant_id": tenant_id, "moment": moment})
-    for name in ("forget_expectations_after", "forget_feeder_expectations_after"):
-        connection.execute(query(FILE, name), {"tenant_id": tenant_id, "day": day})
+    """Takes the local history back to `moment`, which lies on local day `day`; the roll-ups follow by triggers."""
+    for name in ("forget_reads_after", "forget_supply_after"):
+        connection.execute(query(QUERIES, name), {"tenant_id": tenant_id, "moment": moment})
+    for table in ("meter", "feeder_hour", "feeder"):
+        name = f"forget_{table}_expectations_after"
+        connection.execute(query(QUERIES, name), {"tenant_id": tenant_id, "day": day})

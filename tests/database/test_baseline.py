@@ -51,7 +51,10 @@ def test_it_makes_the_events_table_of_the_contract(
     assert {what for kind, what in found if kind == "relation" and what.startswith("r ")} == {
         "r ami_events",
         "r feeder_expectation",
+        "r feeder_hour_expectation",
+        "r feeder_interval_reads",
         "r feeder_supply",
+        "r meter_energy_to_date",
         f"r {READS}",
         "r meter_expectation",
         "r meters",

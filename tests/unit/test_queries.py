@@ -9,7 +9,9 @@ import pytest
 from gridlens_core.database import queries
 from gridlens_core.database.queries import EVENTS_MIGRATION, SQL_DIR, blocks, query
 
-NAMED_FILES = sorted(path.name for path in SQL_DIR.glob("*.sql") if path != EVENTS_MIGRATION)
+NAMED_FILES = sorted(
+    path.relative_to(SQL_DIR).as_posix() for path in SQL_DIR.rglob("*.sql") if path != EVENTS_MIGRATION
+)
 CORE = Path(queries.__file__).parents[1]
 
 

@@ -1,0 +1,124 @@
+-- The local stand-in for what a utility's database already has: tables, roll-ups (rollups.sql) and views (views.sql).
+-- Never applied to a database that came from DATABASE_URL. :timezone is the utility's time zone; a day is its local
+-- day, and the read stamped 00:00 covers the last interval of the day before.
+
+-- name: clock
+-- Day and hour of the interval's last instant, taken before the clock on the wall may change.
+CREATE OR REPLACE FUNCTION public.local_day(read_at timestamptz) RETURNS date
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE
+  RETURN ((((read_at AT TIME ZONE 'UTC') - interval '1 microsecond') AT TIME ZONE 'UTC') AT TIME ZONE :timezone)::date;
+CREATE OR REPLACE FUNCTION public.local_hour(read_at timestamptz) RETURNS smallint
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE
+  RETURN extract(hour FROM ((((read_at AT TIME ZONE 'UTC') - interval '1 microsecond') AT TIME ZONE 'UTC') AT TIME ZONE :timezone))::smallint;
+
+-- name: tables
+CREATE TABLE IF NOT EXISTS public.meter_reads_electric (
+  tenant_id text NOT NULL,
+  meter_id  text NOT NULL,
+  feeder_id text NOT NULL,
+  read_at   timestamptz NOT NULL,
+  kwh       numeric(12,6) NOT NULL CHECK (kwh >= 0),
+  voltage   numeric(5,1) NOT NULL,
+  CONSTRAINT meter_reads_electric_once UNIQUE (tenant_id, meter_id, read_at)
+);
+CREATE INDEX IF NOT EXISTS meter_reads_electric_by_time
+  ON public.meter_reads_electric (tenant_id, read_at, feeder_id) INCLUDE (meter_id, kwh, voltage);
+
+-- Registry of meters: which reads are due.
+CREATE TABLE IF NOT EXISTS public.meters (
+  tenant_id text NOT NULL,
+  meter_id  text NOT NULL,
+  feeder_id text NOT NULL,
+  position  integer NOT NULL,
+  PRIMARY KEY (tenant_id, meter_id)
+);
+
+-- Energy the substation put into each feeder, one row an interval, and how many reads are due for it.
+CREATE TABLE IF NOT EXISTS public.feeder_supply (
+  tenant_id        text NOT NULL,
+  feeder_id        text NOT NULL,
+  read_at          timestamptz NOT NULL,
+  interval_minutes integer NOT NULL,
+  supplied_kwh     numeric(14,3) NOT NULL,
+  meters_due       integer NOT NULL,
+  day  date     GENERATED ALWAYS AS (public.local_day(read_at)) STORED,
+  hour smallint GENERATED ALWAYS AS (public.local_hour(read_at)) STORED,
+  PRIMARY KEY (tenant_id, feeder_id, read_at)
+);
+CREATE INDEX IF NOT EXISTS feeder_supply_by_day ON public.feeder_supply (tenant_id, day, feeder_id, read_at);
+
+-- What the utility's nightly estimation (VEE) expects of each meter on a day, learned from the days before:
+-- mean power [kW] in each hour of the local day. An exact number, so that sums do not depend on the order of rows.
+CREATE TABLE IF NOT EXISTS public.meter_expectation (
+  tenant_id text NOT NULL,
+  day       date NOT NULL,
+  feeder_id text NOT NULL,
+  meter_id  text NOT NULL,
+  hour      smallint NOT NULL,
+  mean_kw   numeric(15,9) NOT NULL,
+  PRIMARY KEY (tenant_id, day, feeder_id, hour, meter_id)
+);
+
+-- The same for a feeder's meters together: their number and the sum of their mean power [kW].
+CREATE TABLE IF NOT EXISTS public.feeder_hour_expectation (
+  tenant_id text NOT NULL,
+  day       date NOT NULL,
+  feeder_id text NOT NULL,
+  hour      smallint NOT NULL,
+  meters    integer NOT NULL,
+  mean_kw   numeric(18,9) NOT NULL,
+  PRIMARY KEY (tenant_id, day, feeder_id, hour)
+);
+
+-- Each feeder's technical loss, no_load_kw + load_factor * kW^2.
+CREATE TABLE IF NOT EXISTS public.feeder_expectation (
+  tenant_id   text NOT NULL,
+  day         date NOT NULL,
+  feeder_id   text NOT NULL,
+  no_load_kw  double precision NOT NULL,
+  load_factor double precision NOT NULL,
+  PRIMARY KEY (tenant_id, day, feeder_id)
+);
+
+-- Roll-up by feeder and interval, kept by triggers on the reads. expected_reads and expected_kw: how many of its
+-- reads are of meters with an expectation, and what those meters are expected to use.
+CREATE TABLE IF NOT EXISTS public.feeder_interval_reads (
+  tenant_id      text NOT NULL,
+  day            date NOT NULL,
+  feeder_id      text NOT NULL,
+  read_at        timestamptz NOT NULL,
+  reads          integer NOT NULL,
+  recorded_kwh   numeric(18,6) NOT NULL,
+  out_of_range   integer NOT NULL,
+  low_voltage    integer NOT NULL,
+  expected_reads integer NOT NULL,
+  expected_kw    numeric(18,9) NOT NULL,
+  PRIMARY KEY (tenant_id, day, feeder_id, read_at)
+);
+
+-- Roll-up by meter and day, for the nightly estimation: what a meter recorded in each hour of the day, from the first
+-- day that is here to the end of this one. The days of a feeder follow each other without a gap: whatever changes a
+-- read or the supply takes the later rows away, and the next estimation makes them again.
+CREATE TABLE IF NOT EXISTS public.meter_energy_to_date (
+  tenant_id text NOT NULL,
+  feeder_id text NOT NULL,
+  day       date NOT NULL,
+  meter_id  text NOT NULL,
+  hours     smallint[] NOT NULL,
+  kwh       numeric[] NOT NULL,
+  minutes   bigint[] NOT NULL,
+  PRIMARY KEY (tenant_id, feeder_id, day, meter_id)
+);
+
+-- name: older_tables
+-- Tables of an earlier version: expectations were rounded numbers, and their sums by feeder were not kept. Days and
+-- hours are worked out anew: they follow the time zone, also when it changes.
+ALTER TABLE public.meter_expectation ALTER COLUMN mean_kw TYPE numeric(15,9);
+TRUNCATE public.feeder_hour_expectation;
+INSERT INTO public.feeder_hour_expectation (tenant_id, day, feeder_id, hour, meters, mean_kw)
+SELECT tenant_id, day, feeder_id, hour, count(*), sum(mean_kw)
+FROM public.meter_expectation
+GROUP BY tenant_id, day, feeder_id, hour;
+ALTER TABLE public.feeder_supply
+  ALTER COLUMN day  SET EXPRESSION AS (public.local_day(read_at)),
+  ALTER COLUMN hour SET EXPRESSION AS (public.local_hour(read_at));
