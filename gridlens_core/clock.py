@@ -50,7 +50,7 @@ def floor_to_interval(moment: datetime, minutes: int) -> datetime:
 def grid_now(latest_read_at: datetime | None, wall: datetime, interval_minutes: int) -> datetime:
     """End of the last published interval, or of the last but one by the wall clock if that is later.
 
-    A demo runs ahead of the wall clock; a database left alone catches up with it (DESIGN.md 3.4).
+    A demo runs ahead of the wall clock; a database left alone catches up with it (docs/contracts.md, "The grid clock").
     """
     by_wall = floor_to_interval(wall, interval_minutes) - timedelta(minutes=interval_minutes)
     return by_wall if latest_read_at is None else max(as_utc(latest_read_at), by_wall)

@@ -13,7 +13,7 @@ from gridlens_core.errors import SettingsError
 
 
 class Settings(BaseSettings):
-    """The contract's settings (DESIGN.md 8); an alias is the environment variable."""
+    """The contract's settings (docs/contracts.md, "Settings"); an alias is the environment variable."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True

@@ -1,4 +1,4 @@
-"""The HTTP API (DESIGN.md 7): what may be asked for, and who may ask."""
+"""The HTTP API (docs/contracts.md, "The HTTP API"): what may be asked for, and who may ask."""
 
 from __future__ import annotations
 

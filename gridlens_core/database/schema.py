@@ -116,7 +116,7 @@ class Relation:
 
 @dataclass(frozen=True)
 class Schema:
-    """What was found. `unique_key` says how repeated reads are kept out (DESIGN.md 6).
+    """What was found. `unique_key` says how repeated reads are kept out (docs/contracts.md, "Safe insert").
 
     views : the KPI views that can be used; `unusable`: those that are there but lack a needed column, and which
     unreadable : what this role may not read, or cannot, and why

@@ -1,5 +1,5 @@
 """Why a KPI moved: natural drift and the effect of each event, measured through the database's own views.
-Exact for any view definition, because nothing is assumed about it (DESIGN.md 3.5)."""
+Exact for any view definition, because nothing is assumed about it (docs/contracts.md, "With and without an event")."""
 
 from __future__ import annotations
 

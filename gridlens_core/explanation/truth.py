@@ -218,7 +218,7 @@ def _accounts(
     """The chosen meters' reads after `start` and up to `end`, in spans of even intervals.
 
     How long an interval was is told by the distance to the read before, unless the reads say otherwise: a demo
-    that was left alone goes on with a gap (DESIGN.md 3.4).
+    that was left alone goes on with a gap (docs/contracts.md, "The grid clock").
     """
     if start >= end or not meters.any():
         return

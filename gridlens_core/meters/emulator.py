@@ -170,7 +170,7 @@ def supply_wh(fleet: Fleet, honest_wh: Ints, interval_minutes: int) -> Ints:
 
 
 def sagged_dv(honest_dv: Ints, severity: float) -> Ints:
-    """Voltage under a sag, deeper with severity, within SAG_LIMITS_DV.
+    """Voltage under a sag, within SAG_LIMITS_DV (docs/contracts.md, "What an event does to a read").
 
     honest_dv : any shape [tenths of a volt]
     severity : fraction, 0 to 1

@@ -135,7 +135,7 @@ def write_reads(
 
 
 def insert_statement(schema: Schema) -> sa.TextClause:
-    """The safe insert (DESIGN.md 6): typed arrays in, existing reads kept out, nothing updated.
+    """The safe insert (docs/contracts.md, "Safe insert"): typed arrays in, existing reads kept out, nothing updated.
 
     Values travel as text and are cast to the column's own type, whatever that is.
     """

@@ -1,4 +1,4 @@
-"""DESIGN.md, section 10: which view must move for which event, at any hour, and what must stay as it is."""
+"""docs/contracts.md, "KPIs of the local views": which view moves for which event, and what stays as it is."""
 
 from __future__ import annotations
 

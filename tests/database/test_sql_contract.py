@@ -1,4 +1,4 @@
-"""DESIGN.md, section 4: the migration makes the events table and its index, and nothing else."""
+"""docs/contracts.md, "The events table": the migration makes the events table and its index, and nothing else."""
 
 from __future__ import annotations
 

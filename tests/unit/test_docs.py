@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONTRACTS = (ROOT / "docs" / "contracts.md").read_text(encoding="utf-8")
 FOLDERS = "gridlens_core|pages|sql|tests|benchmarks|docs"
+TEXT_TYPES = {".py", ".md", ".sql", ".toml", ".j2"}
 
 
 def section(document: str, title: str) -> str:
@@ -62,6 +63,35 @@ def test_what_a_document_points_to_is_there(document: Path) -> None:
 def test_the_documents_point_to_enough_to_be_worth_reading() -> None:
     assert README.count("](docs/") > 4
     assert CONTRACTS.count("`tests/") > 8
+
+
+def test_nothing_cites_a_document_that_is_not_in_the_repository() -> None:
+    texts = [path for folder in FOLDERS.split("|") for path in (ROOT / folder).rglob("*") if path.suffix in TEXT_TYPES]
+    known = {path.name for path in [*DOCUMENTS, *texts]}
+    cited = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in [*DOCUMENTS, *texts, ROOT / "app.py"]
+        for name in re.findall(r"\b[\w-]+\.md\b", path.read_text(encoding="utf-8"))
+        if name not in known
+    }
+    assert cited == set()
+
+
+def test_a_section_of_a_document_that_the_code_cites_is_there() -> None:
+    """Citations read: the document, a comma, the section in quotes."""
+    cited = [
+        (path, document, section)
+        for folder in ("gridlens_core", "pages", "tests", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+        for document, section in re.findall(r'(docs/[\w-]+\.md), "([^"]+)"', path.read_text(encoding="utf-8"))
+    ]
+    assert len(cited) > 5
+    missing = [
+        f"{path.relative_to(ROOT)}: {document}, {section}"
+        for path, document, section in cited
+        if not re.search(rf"^## {re.escape(section)}$", (ROOT / document).read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert missing == []
 
 
 # --- docs/contracts.md ------------------------------------------------------------------------------------

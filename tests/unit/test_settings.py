@@ -8,7 +8,7 @@ import pytest
 from gridlens_core.errors import SettingsError
 from gridlens_core.settings import Settings, describe_settings, load_settings
 
-# DESIGN.md, section 8.
+# docs/contracts.md, "Settings".
 DEFAULTS = {
     "DATABASE_URL": "none",
     "GRIDLENS_DATA_DIR": ".gridlens",
