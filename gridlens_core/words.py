@@ -24,13 +24,13 @@ def percent(value: Number | None, digits: int = 2) -> str:
     return UNKNOWN if value is None else f"{value:,.{digits}f} %"
 
 
-def share(fraction: Number) -> str:
+def share(fraction: Number | None) -> str:
     """70 % of 0.7"""
-    return f"{float(fraction) * 100:.0f} %"
+    return UNKNOWN if fraction is None else f"{float(fraction) * 100:.0f} %"
 
 
 def points(change: Number, digits: int = 2) -> str:
-    """+0.71 pt: the change of a percentage, never percent of percent. What rounds to nought has no sign."""
+    """+0.71 pt: the change of a percentage, never percent of percent. What rounds to zero has no sign."""
     text = f"{change:+,.{digits}f}"
     return f"{text if shows_change(text) else text[1:]} pt"
 

@@ -63,7 +63,7 @@ def story() -> Story:
 
 @st.cache_data(ttl=PULSE_SECONDS, max_entries=50, show_spinner=False)
 def news(tenant_id: str) -> News:
-    """How things stand; that the database is away is remembered too, lest every browser wait for it."""
+    """How things stand; that the database is away is remembered too, so that not every browser waits for it."""
     scene = director(tenant_id).scene()
     try:
         return News(tenant_id, demo().pulse(tenant_id), demo().auto_state(tenant_id), scene=scene)

@@ -1,4 +1,4 @@
-"""Figures and dialogs that explain: why a KPI moved, what a rehearsal foretells, what a meter did."""
+"""Figures and dialogs that explain: why a KPI moved, what a rehearsal shows, what a meter recorded."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -52,7 +52,7 @@ def waterfall(why: Why, height: int) -> go.Figure:
 
 
 def _range(values: Sequence[float]) -> list[float]:
-    """An axis that shows the steps: from nought where they are large, else from a little under the least."""
+    """An axis that shows the steps: from zero where they are large, else from just below the smallest value."""
     low, high = min(values), max(values)
     room = max(high - low, abs(high) * 0.01, 0.01)
     return [low - room * 0.6 if low > 4 * room else min(0.0, low * 1.15), high + room * 0.35]

@@ -102,10 +102,6 @@ def scores() -> None:
         st.dataframe(
             [score_row(one) for one in receipts],
             hide_index=True,
-            column_config={
-                "Right": st.column_config.NumberColumn("Right of those named", format="percent"),
-                "Found": st.column_config.NumberColumn("Named of those touched", format="percent"),
-            },
             alt="Detection score of each event",
         )
         st.caption(session_words([one.score for one in receipts if one.score is not None]))
@@ -118,8 +114,8 @@ def score_row(receipt: Receipt) -> dict[str, object]:
     return {
         "Event": _look.called(receipt.event),
         "Meters": score.meters,
-        "Right": score.precision,
-        "Found": score.recall,
+        "Right of those named": words.share(score.precision),
+        "Named of those touched": words.share(score.recall),
         "Cycles to detection": words.count(score.cycles_to_detection),
         "Lost before detection": words.dollars(lost) if receipt.event.event_type == "theft" else "nothing is stolen",
     }

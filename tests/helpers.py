@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
 from gridlens_core.database.connection import Database
+from gridlens_core.meters.emulator import Reads
 from gridlens_core.meters.events import Event, EventRequest
 
 TENANT = "DEMO_TENANT"
@@ -77,6 +80,11 @@ def event_request(event_type: str = "theft", **changes: Any) -> EventRequest:
     """An hour of 70 % on FEEDER_7, or what `changes` says."""
     usual = {"feeder_id": "FEEDER_7", "severity": 0.7, "duration_minutes": 60}
     return EventRequest(event_type, **{**usual, **changes})
+
+
+def lost_wh(reads: Reads) -> NDArray[np.int64]:
+    """Technical loss, (n_feeders, n_intervals): what the substation supplied less what the customers used [Wh]."""
+    return reads.supplied_wh - reads.fleet.sum_by_feeder(reads.honest_wh)
 
 
 @dataclass

@@ -71,38 +71,6 @@ class Reads:
     sent: Flags
     supplied_wh: Ints
 
-    @property
-    def technical_loss_wh(self) -> Ints:
-        """(n_feeders, n_intervals) lost in conductors and transformers [Wh]."""
-        return self.supplied_wh - self.fleet.sum_by_feeder(self.honest_wh)
-
-
-@dataclass(frozen=True)
-class Balance:
-    """Where the energy of each feeder and interval went, (n_feeders, n_intervals) [mWh].
-
-    supplied = metered + technical_loss + not_recorded + unread, exactly.
-    """
-
-    supplied: Ints
-    metered: Ints
-    technical_loss: Ints
-    not_recorded: Ints
-    unread: Ints
-
-
-def balance(reads: Reads) -> Balance:
-    """The energy balance of every feeder and interval."""
-    honest_mwh = reads.honest_wh * 1000
-    by_feeder = reads.fleet.sum_by_feeder
-    return Balance(
-        supplied=reads.supplied_wh * 1000,
-        metered=by_feeder(np.where(reads.sent, reads.recorded_mwh, 0)),
-        technical_loss=reads.technical_loss_wh * 1000,
-        not_recorded=by_feeder(np.where(reads.sent, honest_mwh - reads.recorded_mwh, 0)),
-        unread=by_feeder(np.where(reads.sent, 0, honest_mwh)),
-    )
-
 
 def emulate(fleet: Fleet, span: Span, events: Sequence[Event], missing_share: float = MISSING_SHARE) -> Reads:
     """The fleet's reads over the span under these events.

@@ -128,7 +128,7 @@ class Event:
         return "over" if self.ends_at <= grid_now else "to come" if self.starts_at > grid_now else "active"
 
     def overlaps(self, start: datetime, end: datetime) -> bool:
-        """Whether the event's window [starts_at, ends_at) overlaps [start, end)."""
+        """Whether the event's window [starts_at, ends_at) overlaps the interval [start, end)."""
         return self.starts_at < self.ends_at and self.starts_at < end and self.ends_at > start
 
 

@@ -1,5 +1,5 @@
-"""Theft patterns: when, within an event's window, a thief takes how much of the severity.
-A pattern is told by the event's id, so that ami_events keeps its columns (docs/architecture.md)."""
+"""Theft patterns: what part of the severity is taken when, within an event's window.
+The pattern is coded in the event's id, so that ami_events keeps its columns (docs/architecture.md)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ PATTERN_WORDS: dict[Pattern, str] = {
     "bypass": "a constant share, day and night",
     "nightly": "only from 22:00 to 06:00",
     "weekend": "only on Saturday and Sunday",
-    "slow-ramp": "growing from nothing to the full share over a day",
+    "slow-ramp": "growing from zero to the full share over a day",
     "intermittent": "on and off by the hour",
 }
 NIGHT_BEGINS, NIGHT_ENDS = 22, 6  # local hours
 RAMP_HOURS = 24.0
 
-# Share of a year's energy a pattern reaches, at a flat load; for the dollars a year.
+# Share of a year's energy that a pattern reaches if the load is flat; for the dollars a year.
 YEARLY_SHARE: dict[Pattern, float] = {
     "bypass": 1.0,
     "nightly": (24 - NIGHT_BEGINS + NIGHT_ENDS) / 24,
@@ -35,14 +35,14 @@ YEARLY_SHARE: dict[Pattern, float] = {
     "intermittent": 0.5,
 }
 
-# RFC 9562 keeps UUID version 8 for such uses: "gl", the pattern's number, then random bits. An id made by
-# PostgreSQL's gen_random_uuid(), as other services use, is of version 4 and means bypass.
+# RFC 9562 leaves UUID version 8 to applications: "gl", the pattern's number, then random bits. An id made by
+# gen_random_uuid() of PostgreSQL, as other services use, has version 4 and means bypass.
 _MARK = b"gl"
 _VERSION_8, _VARIANT = 0x80, 0x80
 
 
 def new_event_id(pattern: Pattern) -> UUID | None:
-    """An id that tells the pattern; None for bypass, whose id the database makes."""
+    """An id that holds the pattern; None for bypass, whose id the database makes."""
     if pattern == "bypass":
         return None
     raw = bytearray(_MARK + bytes([PATTERNS.index(pattern)]) + secrets.token_bytes(13))
@@ -52,7 +52,7 @@ def new_event_id(pattern: Pattern) -> UUID | None:
 
 
 def pattern_of(event_id: UUID) -> Pattern:
-    """The pattern an id tells; bypass for an id that tells none."""
+    """The pattern that an id holds; bypass for an id that holds none."""
     raw = event_id.bytes
     if raw[:2] == _MARK and raw[6] & 0xF0 == _VERSION_8 and 0 < raw[2] < len(PATTERNS):
         return PATTERNS[raw[2]]
@@ -62,7 +62,12 @@ def pattern_of(event_id: UUID) -> Pattern:
 def weights(
     pattern: Pattern, event_id: UUID, starts_at: datetime, interval_starts: Sequence[datetime], timezone: str
 ) -> NDArray[np.float64]:
-    """(n_intervals,) the part of the severity that is taken in each interval, 0 to 1."""
+    """The part of the severity that is taken in each interval.
+
+    interval_starts : (n_intervals,) aware times
+    timezone : IANA zone of the local hours and weekdays
+    Returns (n_intervals,), 0 to 1.
+    """
     if pattern == "bypass":
         return np.ones(len(interval_starts))
     zone = ZoneInfo(timezone)
@@ -80,7 +85,7 @@ def _weight(pattern: Pattern, event_id: UUID, starts_at: datetime, interval_star
         case "slow-ramp":
             return min(hours / RAMP_HOURS, 1.0)
         case "intermittent":
-            # The first hour is always on; each later one is decided by the id alone.
+            # The first hour is always on; each later one follows from the id.
             hour = int(hours)
             return float(hour == 0 or blake2b(event_id.bytes + hour.to_bytes(8, "big")).digest()[0] < 128)
         case _:

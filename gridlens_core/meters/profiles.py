@@ -1,5 +1,5 @@
-"""Day shapes of household types and small commerce, the normal climate, and the local clock they go by.
-The figures and their sources are in profiles.json; which meter follows which shape is decided elsewhere."""
+"""Day shapes of household types and small commerce, the normal climate, and the local clock that they follow.
+The figures and their sources are in profiles.json; which meter has which shape is decided in traits.py."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ QUARTERS_PER_DAY = 96
 QUARTER_SECONDS = 60 * SLOT_MINUTES
 WEEKDAYS, WEEKEND_DAYS = 5, 2
 EPOCH_WEEKDAY = 3  # 1 January 1970 was a Thursday, Monday being 0
-MONTH_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # a common year passes over 29 February
+MONTH_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # a common year has no 29 February
 MONTH_STARTS = np.concatenate([[0], np.cumsum(MONTH_DAYS)])
 
-# Part of a measured shape that never switches off: daily minimum over mean in the same homes is .13 to .34.
+# Part of a measured shape that is always on: daily minimum over mean in the same homes is .13 to .34.
 STANDING_SHARE = 0.28
 # Twelve binary digits after the point: the same table whatever the CPU or the mathematics library.
 TABLE_STEP = 2.0**-12
@@ -51,9 +51,10 @@ class Profiles:
 
 
 def quarter_hours(hours: Sequence[float] | Floats) -> Floats:
-    """Spread hour means over quarter hours, on straight lines between the middles of the hours.
+    """Quarter hours on straight lines between the middles of the hours.
 
-    hours : (24,) any unit, wrapping at midnight -> (96,) the same unit and the same daily mean
+    hours : (24,) hourly means, any unit; the day wraps at midnight
+    Returns (96,), the same unit and the same daily mean.
     """
     knots = np.asarray(hours, dtype=np.float64)
     before, after = np.roll(knots, 1), np.roll(knots, -1)
@@ -67,7 +68,11 @@ def quarter_hours(hours: Sequence[float] | Floats) -> Floats:
 
 
 def activity_shape(weekday: Sequence[float], weekend: Sequence[float]) -> Floats:
-    """Take the standing load off a measured week: (24,), (24,) -> (2, 96), mean one over the week."""
+    """Shape above the standing load of a measured week.
+
+    weekday, weekend : (24,) hourly means, any unit
+    Returns (2, 96), mean one over the week, quantised.
+    """
     shape = np.stack([quarter_hours(weekday), quarter_hours(weekend)])
     return quantised((shape / week_mean(shape) - STANDING_SHARE) / (1 - STANDING_SHARE))
 
@@ -81,7 +86,12 @@ def week_mean(shape: Floats) -> float:
 def normal_temperature(
     monthly_mean: Sequence[float], monthly_range: Sequence[float], range_fraction: Sequence[float]
 ) -> Floats:
-    """Normal outdoor temperature by day of a leap year and quarter hour: (12,), (12,), (24,) -> (366, 96)."""
+    """Normal outdoor temperature by day of a leap year and quarter hour.
+
+    monthly_mean, monthly_range : (12,) mean, and mean of the daily maximum less the daily minimum [deg C, K]
+    range_fraction : (24,) how far below the daily maximum each hour is, over the range
+    Returns (366, 96) [deg C], quantised.
+    """
     mean, daily_range = year_of_days(monthly_mean), year_of_days(monthly_range)
     fraction = quarter_hours(range_fraction)
     return quantised(mean[:, None] + daily_range[:, None] * (fraction.mean() - fraction))
@@ -95,7 +105,7 @@ def year_of_days(monthly: Sequence[float]) -> Floats:
 
 
 def quantised(table: Floats) -> Floats:
-    """Round to TABLE_STEP."""
+    """Round to multiples of TABLE_STEP; any shape."""
     return np.rint(table / TABLE_STEP) * TABLE_STEP
 
 
@@ -132,9 +142,10 @@ def is_weekend(day: Ints) -> Ints:
 
 
 def local_quarters(first_slot: int, count: int, timezone: str) -> Ints:
-    """UTC slots as the local clock counts them: (count,) quarter hours since 1970 began locally.
+    """Local time of UTC slots: (count,) quarter hours since local midnight of 1 January 1970.
 
-    They repeat or skip where the clocks change; whole days are 96 apart.
+    Numbers repeat or are left out where the clocks change; a day has 96.
+    Raises ZoneInfoNotFoundError for an unknown IANA zone.
     """
     days = range(first_slot // QUARTERS_PER_DAY, (first_slot + count - 1) // QUARTERS_PER_DAY + 1)
     offsets = np.concatenate([_offsets_of_day(timezone, day) for day in days])
@@ -144,7 +155,10 @@ def local_quarters(first_slot: int, count: int, timezone: str) -> Ints:
 
 @lru_cache(maxsize=4096)
 def _offsets_of_day(timezone: str, day: int) -> Ints:
-    """Local time less UTC in each slot of a UTC day [quarter hours]; two look-ups do on an ordinary day."""
+    """(96,) local time less UTC in each slot of a UTC day [quarter hours].
+
+    Two look-ups are enough on a day without a change of clocks.
+    """
     first, after = day * QUARTERS_PER_DAY, (day + 1) * QUARTERS_PER_DAY
     if _offset(timezone, first) == _offset(timezone, after):
         return np.full(QUARTERS_PER_DAY, _offset(timezone, first), dtype=np.int64)

@@ -49,7 +49,6 @@ SHAPE_WIDTH = QUARTERS_PER_DAY + 2 * SHIFT_LIMIT
 SHAPES = np.pad(load_profiles().activity, ((0, 0), (0, 0), (SHIFT_LIMIT, SHIFT_LIMIT)), mode="wrap").ravel()
 
 ENERGY_PARTS = ("base_wh", "activity_wh", "short_wh", "long_wh", "cooling_wh", "heating_wh")
-ENERGY_TRAITS = ("mean_wh_per_slot", "service_wh", *ENERGY_PARTS)
 
 
 @dataclass(frozen=True)
@@ -101,11 +100,6 @@ class MeterTraits:
         shared = {"feeder_keys", "tenant_key"}
         own = [one.name for one in fields(self) if one.name not in shared]
         return replace(self, **{name: getattr(self, name)[index] for name in own})
-
-    def scaled(self, factor: Floats | float) -> MeterTraits:
-        """The same habits and voltage at another level of energy; factor : (n_meters,) or one number, over zero."""
-        changed = {name: getattr(self, name) * factor for name in ENERGY_TRAITS}
-        return replace(self, service_v_per_wh=self.service_v_per_wh / factor, **changed)
 
 
 def meter_traits(

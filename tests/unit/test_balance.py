@@ -1,5 +1,6 @@
 """The energy balance closes exactly, per feeder and interval, whatever happens to the reads."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -9,13 +10,41 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridlens_core.clock import INTERVAL_MINUTES
-from gridlens_core.meters.emulator import Span, balance, emulate
+from gridlens_core.meters.emulator import Reads, Span, emulate
 from gridlens_core.meters.events import EVENT_TYPES, Event
 from gridlens_core.meters.fleet import synthetic_fleet
+from gridlens_core.meters.load_model import technical_loss_wh
 from gridlens_core.meters.patterns import PATTERNS, new_event_id
+from gridlens_core.meters.profiles import SLOT_MINUTES
 
 FLEET = synthetic_fleet("DEMO_TENANT", feeders=3, meters_per_feeder=8, seed=7, timezone="America/Chicago")
 START = datetime(2026, 11, 18, 18, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Where the energy of each feeder and interval went, (n_feeders, n_intervals) [mWh]."""
+
+    supplied: np.ndarray
+    metered: np.ndarray
+    technical_loss: np.ndarray
+    not_recorded: np.ndarray
+    unread: np.ndarray
+
+
+def balance(reads: Reads) -> Balance:
+    honest_mwh = reads.honest_wh * 1000
+    by_feeder = reads.fleet.sum_by_feeder
+    mean_wh = np.bincount(reads.fleet.feeder_index, weights=reads.fleet.mean_wh_per_slot)
+    delivered_wh, slots = by_feeder(reads.honest_wh), reads.span.minutes / SLOT_MINUTES
+    return Balance(
+        supplied=reads.supplied_wh * 1000,
+        metered=by_feeder(np.where(reads.sent, reads.recorded_mwh, 0)),
+        technical_loss=technical_loss_wh(mean_wh[:, None], delivered_wh, slots) * 1000,
+        not_recorded=by_feeder(np.where(reads.sent, honest_mwh - reads.recorded_mwh, 0)),
+        unread=by_feeder(np.where(reads.sent, 0, honest_mwh)),
+    )
+
 
 events = st.builds(
     lambda kind, feeder, meter, percent, begins, minutes, pattern: Event(

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from helpers import FROZEN, TENANT, event, run_python
+from helpers import FROZEN, TENANT, event, lost_wh, run_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,8 +64,8 @@ def test_supply_is_the_honest_energy_and_the_technical_loss() -> None:
         delivered = HONEST.honest_wh[on(feeder)].sum(axis=0)
         mean = FLEET.traits.mean_wh_per_slot[on(feeder)].sum()
         assert np.array_equal(supplied, delivered + technical_loss_wh(mean, delivered))
-    assert (HONEST.technical_loss_wh > 0).all()
-    assert np.array_equal(HONEST.supplied_wh.sum(), HONEST.honest_wh.sum() + HONEST.technical_loss_wh.sum())
+    assert (lost_wh(HONEST) > 0).all()
+    assert np.array_equal(HONEST.supplied_wh.sum(), HONEST.honest_wh.sum() + lost_wh(HONEST).sum())
 
 
 @pytest.mark.parametrize("minutes", INTERVAL_MINUTES)

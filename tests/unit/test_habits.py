@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gridlens_core.meters.fleet import Fleet, synthetic_fleet
-from gridlens_core.meters.habits import Habits
+from gridlens_core.meters.habits import NOISE_CV, Habits, persistent_noise
 from gridlens_core.publishing.history import _missing_share, _pairs
 
 FIRST_SLOT, DAY = 2_000_000, 96
@@ -35,6 +35,13 @@ def test_level_shape_and_scatter_are_those_of_the_history(scatter: float) -> Non
     assert (wh.min(), wh.dtype) >= (0, np.dtype(np.int32))
     seen = (wh / usual).std(axis=1).mean()
     assert seen == pytest.approx(scatter, rel=0.15, abs=0.01)
+
+
+@pytest.mark.parametrize("length", NOISE_CV)
+def test_persistent_noise_has_mean_one_and_the_scatter_it_is_scaled_by(length: int) -> None:
+    noise = persistent_noise(fleet(0.1).traits, FIRST_SLOT, 200 * DAY, length)
+    assert noise.mean() == pytest.approx(1.0, abs=0.01)
+    assert noise.std(axis=1).mean() == pytest.approx(NOISE_CV[length], rel=0.03)
 
 
 def test_a_feeder_of_small_scatter_goes_on_more_evenly_than_its_meters_alone_would() -> None:

@@ -116,13 +116,6 @@ def test_an_empty_fleet_and_an_empty_span_have_no_reads() -> None:
     assert honest_reads(fleet(), BLOCK_FIRST, 0, CHICAGO).voltage_dv.shape == (60, 0)
 
 
-def test_a_scaled_meter_keeps_its_habits_and_its_voltage() -> None:
-    doubled = honest_reads(fleet().scaled(2.0), BLOCK_FIRST, BLOCK_SLOTS, CHICAGO)
-    assert np.abs(doubled.energy_wh - 2 * block().energy_wh).max() <= 1
-    assert np.abs(doubled.voltage_dv - block().voltage_dv).max() <= 1
-    assert np.allclose(fleet().scaled(2.0).mean_wh_per_slot, 2 * fleet().mean_wh_per_slot)
-
-
 # ------------------------------------------------------------ habits follow the local clock
 
 
