@@ -108,7 +108,11 @@ def publish_span(connection: sa.Connection, schema: Schema, fleet: Fleet, span: 
     """Publishes a stretch of history on the local database, a local day at the most; returns reads written."""
     lock_tenant(connection, fleet.tenant_id)
     events = events_in_window(connection, fleet.tenant_id, span.start, span.end)
-    return write_reads(connection, schema, emulate(fleet, span, events), supply=True)
+    reads = emulate(fleet, span, events)
+    if baseline.has_reads(connection, fleet.tenant_id, span):
+        return write_reads(connection, schema, reads, supply=True)
+    _report_supply(connection, reads)
+    return baseline.copy_reads(connection, reads)
 
 
 def write_reads(
@@ -123,15 +127,20 @@ def write_reads(
     if batch_rows < 1:
         raise BadInputError.of("batchSize", batch_rows, "a whole number of 1 or more")
     if supply:
-        day = local_day(reads.span.read_times[0], reads.fleet.timezone)
-        baseline.learn_expectations(connection, reads.fleet.tenant_id, day)
-        baseline.record_supply(connection, reads)
+        _report_supply(connection, reads)
     statement = insert_statement(schema)
     fixed = {f"fill_{number}": value for number, value in enumerate(schema.fill.values())}
     return sum(
         connection.execute(statement, {"tenant_id": reads.fleet.tenant_id, **fixed, **batch}).rowcount
         for batch in _batches(reads, batch_rows)
     )
+
+
+def _report_supply(connection: sa.Connection, reads: Reads) -> None:
+    """What a local database has beside the reads: the feeders' supply, and before it the nightly estimation."""
+    day = local_day(reads.span.read_times[0], reads.fleet.timezone)
+    baseline.learn_expectations(connection, reads.fleet.tenant_id, day)
+    baseline.record_supply(connection, reads)
 
 
 def insert_statement(schema: Schema) -> sa.TextClause:

@@ -13,6 +13,11 @@ ON CONFLICT DO NOTHING
 -- name: registered_meters
 SELECT meter_id, feeder_id FROM public.meters WHERE tenant_id = :tenant_id ORDER BY position
 
+-- name: has_reads
+SELECT EXISTS (
+  SELECT 1 FROM public.meter_reads_electric WHERE tenant_id = :tenant_id AND read_at > :start AND read_at <= :end
+)
+
 -- name: insert_supply
 INSERT INTO public.feeder_supply (tenant_id, feeder_id, read_at, interval_minutes, supplied_kwh, meters_due)
 SELECT :tenant_id, s.feeder_id, s.read_at, :interval_minutes, s.supplied_wh / 1000.0, s.meters_due

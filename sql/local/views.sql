@@ -73,19 +73,29 @@ FROM (
 ) f
 GROUP BY tenant_id, day;
 
--- What a feeder's conductors do not explain of its loss, and whether that is too much. age: 1 is the day's latest.
+-- The latest intervals of each feeder's day, as far back as evidence goes: what its conductors do not explain of its
+-- loss, and whether that is too much. age: 1 is the day's latest. However long the day, no more than these are read.
 CREATE VIEW public.v_feeder_balance AS
 SELECT b.*,
        b.complete AND b.unexplained_kwh
          > b.supplied_kwh::float8 * (l.lossy_share + l.lossy_per_missing_share * b.missing_share) AS lossy
 FROM (
-  SELECT i.*,
-         row_number() OVER (PARTITION BY i.tenant_id, i.day, i.feeder_id ORDER BY i.read_at DESC) AS age,
+  SELECT i.*, a.age,
          i.recorded_kwh::float8 + i.unread_kwh::float8 AS delivered_kwh,
          i.supplied_kwh::float8 - i.recorded_kwh::float8 - i.unread_kwh::float8
            - e.no_load_kw * i.interval_minutes / 60
            - e.load_factor * i.supplied_kwh::float8 ^ 2 * 60 / i.interval_minutes AS unexplained_kwh
-  FROM public.v_feeder_interval i
+  FROM (SELECT tenant_id, day, feeder_id FROM public.feeder_supply GROUP BY tenant_id, day, feeder_id) f
+  CROSS JOIN public.local_thresholds l
+  CROSS JOIN LATERAL (
+    SELECT s.read_at, row_number() OVER (ORDER BY s.read_at DESC) AS age
+    FROM public.feeder_supply s
+    WHERE s.tenant_id = f.tenant_id AND s.day = f.day AND s.feeder_id = f.feeder_id
+    ORDER BY s.read_at DESC
+    LIMIT l.evidence_intervals
+  ) a
+  JOIN public.v_feeder_interval i
+    ON i.tenant_id = f.tenant_id AND i.day = f.day AND i.feeder_id = f.feeder_id AND i.read_at = a.read_at
   LEFT JOIN public.feeder_expectation e
     ON e.tenant_id = i.tenant_id AND e.day = i.day AND e.feeder_id = i.feeder_id
 ) b
@@ -105,8 +115,9 @@ WITH feeder AS (
   SELECT tenant_id, day, feeder_id,
          min(age) FILTER (WHERE lossy) AS last_lossy,
          max(age) FILTER (WHERE lossy) AS first_lossy,
-         bool_or(low_voltage > 0) FILTER (WHERE age = 1) AS low_now
-  FROM public.v_feeder_balance
+         bool_or(low_voltage > 0) FILTER (WHERE age = 1) AS low_now,
+         array_agg(b ORDER BY age) AS latest
+  FROM public.v_feeder_balance b
   GROUP BY tenant_id, day, feeder_id
 )
 SELECT f.tenant_id, f.day, n.meter_id, n.issue, f.feeder_id, n.evidence, n.recorded_kwh, n.expected_kwh
@@ -117,11 +128,10 @@ CROSS JOIN LATERAL (
     -- the feeder's intervals since its first lossy one
     SELECT b.read_at, b.hour, b.age, b.lossy, b.unexplained_kwh, b.delivered_kwh + b.unexplained_kwh AS to_meters_kwh,
            x.mean_kw::float8 AS feeder_mean_kw
-    FROM public.v_feeder_balance b
+    FROM unnest(f.latest) b
     JOIN public.feeder_hour_expectation x
-      ON x.tenant_id = b.tenant_id AND x.day = b.day AND x.feeder_id = b.feeder_id AND x.hour = b.hour
-    WHERE b.tenant_id = f.tenant_id AND b.day = f.day AND b.feeder_id = f.feeder_id
-      AND f.last_lossy <= l.named_intervals AND b.age <= least(f.first_lossy, l.evidence_intervals) AND b.complete
+      ON x.tenant_id = f.tenant_id AND x.day = f.day AND x.feeder_id = f.feeder_id AND x.hour = b.hour
+    WHERE f.last_lossy <= l.named_intervals AND b.age <= f.first_lossy AND b.complete
   ), meter AS (
     -- each meter's energy beside what was expected of it; added up in order of time, so that no digit hangs on the plan
     SELECT m.meter_id,
@@ -164,11 +174,10 @@ CROSS JOIN LATERAL (
     SELECT m.meter_id, min(m.voltage) AS lowest, count(*) AS intervals,
            bool_or(b.age = 1) AND (count(*) = l.low_intervals
              OR bool_or(b.age = 1 AND b.low_voltage >= l.low_share * b.meters_due)) AS named
-    FROM public.v_feeder_balance b
+    FROM unnest(f.latest) b
     JOIN public.meter_reads_electric m
       ON m.tenant_id = f.tenant_id AND m.read_at = b.read_at AND m.feeder_id = f.feeder_id AND m.voltage < l.low_v
-    WHERE b.tenant_id = f.tenant_id AND b.day = f.day AND b.feeder_id = f.feeder_id
-      AND f.low_now AND b.age <= l.low_intervals AND b.low_voltage > 0
+    WHERE f.low_now AND b.age <= l.low_intervals AND b.low_voltage > 0
     GROUP BY m.meter_id
   )
   SELECT meter_id, 'CONSUMPTION_DROP' AS issue,
@@ -193,11 +202,11 @@ CROSS JOIN LATERAL (
 -- One task is one dispatch: a crew is sent to a feeder for a kind of work, not to each of its meters.
 CREATE VIEW public.v_kpi_fieldops_daily AS
 WITH silent AS (
-  -- feeders whose latest interval misses many reads
-  SELECT DISTINCT ON (tenant_id, day, feeder_id) tenant_id, day, feeder_id,
+  -- whether a feeder's latest interval misses many reads
+  SELECT tenant_id, day, feeder_id,
          meters_due - reads >= greatest(l.silent_meters, l.silent_share * meters_due) AS silent
-  FROM public.v_feeder_interval CROSS JOIN public.local_thresholds l
-  ORDER BY tenant_id, day, feeder_id, read_at DESC
+  FROM public.v_feeder_balance CROSS JOIN public.local_thresholds l
+  WHERE age = 1
 ), comms AS (
   SELECT tenant_id, day, count(*) FILTER (WHERE silent)::integer AS tasks
   FROM silent GROUP BY tenant_id, day

@@ -12,9 +12,11 @@ from helpers import FROZEN, READS, SMALL_FLEET, TENANT, catalogue, checksums, lo
 
 from gridlens_core.clock import day_start, local_day
 from gridlens_core.database.connection import Database
+from gridlens_core.database.schema import discover
 from gridlens_core.meters.emulator import Span, emulate
-from gridlens_core.meters.fleet import Fleet, synthetic_fleet
+from gridlens_core.meters.fleet import Fleet, fleet_of, synthetic_fleet
 from gridlens_core.publishing import baseline
+from gridlens_core.publishing.publisher import publish_span, write_reads
 from gridlens_core.publishing.seeding import local_fleet
 from gridlens_core.settings import Settings
 
@@ -148,6 +150,23 @@ def test_expectations_are_learned_once_and_from_the_days_before_alone(connection
     assert connection.execute(expectation).scalar_one() == before
     baseline.learn_expectations(connection, TENANT, DAY + timedelta(days=1))
     assert connection.execute(expectation).scalar_one() != before
+
+
+@pytest.mark.parametrize("there", [0, 1, 3], ids=lambda number: f"{number} reads already there")
+def test_a_stretch_of_history_is_written_as_its_cycles_would_be(connection: sa.Connection, there: int) -> None:
+    odd_ids = ["tab\there", "back\\slash", "line\nend", "null \\N", "quote \" ' {,}", "\r", "é"]
+    fleet = fleet_of(TENANT, odd_ids, ["FEEDER\t1"] * 4 + ["FEEDER 2"] * 3, seed=7, timezone=ZONE)
+    schema, span = discover(connection), Span(FROZEN, 15, 4)
+    reads = emulate(fleet, span, [])
+    write_reads(connection, schema, reads)
+    statement = f"SELECT * FROM {READS} WHERE read_at > '{FROZEN}' ORDER BY read_at, meter_id"
+    written = connection.exec_driver_sql(statement).all()
+    assert len(written) == reads.sent.sum() > 20
+    for row in written[there:]:
+        forget = sa.text(f"DELETE FROM {READS} WHERE meter_id = :meter_id AND read_at = :read_at")
+        connection.execute(forget, {"meter_id": row.meter_id, "read_at": row.read_at})
+    assert publish_span(connection, schema, fleet, span) == len(written) - there
+    assert connection.exec_driver_sql(statement).all() == written
 
 
 def test_the_history_goes_back_to_a_moment_of_one_tenant(connection: sa.Connection) -> None:
