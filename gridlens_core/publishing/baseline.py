@@ -21,7 +21,8 @@ VIEWS, QUERIES = "local/views.sql", "local/queries.sql"
 
 COPY = "COPY public.meter_reads_electric (tenant_id, meter_id, feeder_id, read_at, kwh, voltage) FROM STDIN"
 COPIED_ROWS = 250_000  # in one statement: some 20 MB of text
-LEARNING_MEMORY = "64MB"  # sums of 25,000 meters by hour stay off the disk
+LEARNED_METERS = 5_000  # in one statement: some seconds at the most
+LEARNING_MEMORY = "64MB"  # keeps the hourly sums of so many meters off the disk
 
 
 def apply_baseline(connection: sa.Connection, timezone: str) -> None:
@@ -136,10 +137,8 @@ def latest_supply_at(connection: sa.Connection, tenant_id: str) -> datetime | No
 
 def learn_expectations(connection: sa.Connection, tenant_id: str, day: date) -> None:
     """The nightly estimation: what to expect on `day`, from the days before it. Does nothing twice."""
-    parameters = {"tenant_id": tenant_id, "day": day}
-    if not connection.execute(query(QUERIES, "has_expectation"), parameters).scalar_one():
-        feeder_ids = connection.execute(query(QUERIES, "feeders_to_learn"), parameters).scalars().all()
-        _learn(connection, tenant_id, day, feeder_ids)
+    if not _is_learned(connection, tenant_id, day):
+        _learn(connection, tenant_id, day, None)
 
 
 def relearn_expectations(connection: sa.Connection, tenant_id: str, day: date, feeder_ids: Sequence[str]) -> None:
@@ -148,25 +147,46 @@ def relearn_expectations(connection: sa.Connection, tenant_id: str, day: date, f
     Leaves what `learn_expectations` would have written had the reads been so from the beginning. A day for which
     nothing was learned yet is left alone.
     """
-    parameters = {"tenant_id": tenant_id, "day": day, "feeder_ids": list(feeder_ids)}
-    if connection.execute(query(QUERIES, "has_expectation"), parameters).scalar_one():
+    if _is_learned(connection, tenant_id, day):
+        parameters = {"tenant_id": tenant_id, "day": day, "feeder_ids": list(feeder_ids)}
         for table in ("meter", "feeder_hour", "feeder"):
             connection.execute(query(QUERIES, f"forget_{table}_expectations"), parameters)
-        _learn(connection, tenant_id, day, feeder_ids)
+        _learn(connection, tenant_id, day, list(feeder_ids))
 
 
-def _learn(connection: sa.Connection, tenant_id: str, day: date, feeder_ids: Sequence[str]) -> None:
+def _is_learned(connection: sa.Connection, tenant_id: str, day: date) -> bool:
+    return bool(
+        connection.execute(query(QUERIES, "has_expectation"), {"tenant_id": tenant_id, "day": day}).scalar_one()
+    )
+
+
+def _learn(connection: sa.Connection, tenant_id: str, day: date, feeder_ids: list[str] | None) -> None:
+    """Learns feeder by feeder, several small ones at once; None for all feeders that were supplied before `day`."""
+    parameters = {"tenant_id": tenant_id, "day": day, "feeder_ids": feeder_ids}
+    group: list[str] = []
+    meters = 0
+    connection.exec_driver_sql(f"SET LOCAL work_mem = '{LEARNING_MEMORY}'")
+    for feeder in connection.execute(query(QUERIES, "feeders_to_learn"), parameters).all():
+        if group and meters + feeder.meters > LEARNED_METERS:
+            _learn_feeders(connection, tenant_id, day, group)
+            group, meters = [], 0
+        group.append(feeder.feeder_id)
+        meters += feeder.meters
+    if group:
+        _learn_feeders(connection, tenant_id, day, group)
+    connection.exec_driver_sql("SET LOCAL work_mem TO DEFAULT")
+
+
+def _learn_feeders(connection: sa.Connection, tenant_id: str, day: date, feeder_ids: list[str]) -> None:
     """Brings the energy to date up to the evening before `day`, and writes what it says of the feeders' meters."""
     tenant = {"tenant_id": tenant_id}
-    connection.exec_driver_sql(f"SET LOCAL work_mem = '{LEARNING_MEMORY}'")
-    parameters = {**tenant, "day": day, "feeder_ids": list(feeder_ids)}
+    parameters = {**tenant, "day": day, "feeder_ids": feeder_ids}
     for to_sum in connection.execute(query(QUERIES, "days_to_sum"), parameters).all():
         missing = {**tenant, "day": to_sum.day, "feeder_ids": to_sum.feeder_ids}
         connection.execute(query(QUERIES, "forget_energy_from"), missing)
         connection.execute(query(QUERIES, "sum_day"), missing)
     for name in ("learn_meters", "learn_feeders", "expect_reads"):
         connection.execute(query(QUERIES, name), parameters)
-    connection.exec_driver_sql("SET LOCAL work_mem TO DEFAULT")
 
 
 def forget_after(connection: sa.Connection, tenant_id: str, moment: datetime, day: date) -> None:

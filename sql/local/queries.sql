@@ -42,8 +42,12 @@ SELECT max(read_at) FROM hop
 SELECT EXISTS (SELECT 1 FROM public.feeder_hour_expectation WHERE tenant_id = :tenant_id AND day = :day)
 
 -- name: feeders_to_learn
-SELECT DISTINCT feeder_id FROM public.feeder_supply
+-- With their number of meters; all of them where :feeder_ids is null.
+SELECT feeder_id, max(meters_due) AS meters FROM public.feeder_supply
 WHERE tenant_id = :tenant_id AND day < :day AND day >= CAST(:day AS date) - 28
+  AND (CAST(:feeder_ids AS text[]) IS NULL OR feeder_id = ANY(:feeder_ids))
+GROUP BY feeder_id
+ORDER BY feeder_id
 
 -- name: days_to_sum
 -- Days of the four weeks before :day, each with the feeders whose energy to date lacks the day.
@@ -80,9 +84,12 @@ FROM (
     UNION ALL
     SELECT b.feeder_id, e.meter_id, h.hour, h.kwh, h.minutes
     FROM unnest(CAST(:feeder_ids AS text[])) AS b(feeder_id)
-    JOIN public.meter_energy_to_date e ON e.tenant_id = :tenant_id AND e.feeder_id = b.feeder_id AND e.day = (
-      SELECT max(l.day) FROM public.meter_energy_to_date l
-      WHERE l.tenant_id = :tenant_id AND l.feeder_id = b.feeder_id AND l.day < :day)
+    CROSS JOIN LATERAL (
+      SELECT max(d.day) AS day FROM public.meter_energy_to_date d
+      WHERE d.tenant_id = :tenant_id AND d.feeder_id = b.feeder_id AND d.day < :day
+    ) latest
+    JOIN public.meter_energy_to_date e
+      ON e.tenant_id = :tenant_id AND e.feeder_id = b.feeder_id AND e.day = latest.day
     CROSS JOIN LATERAL unnest(e.hours, e.kwh, e.minutes) AS h(hour, kwh, minutes)
   ) p
   GROUP BY feeder_id, meter_id, hour
@@ -98,9 +105,12 @@ WITH learned AS (
     SELECT b.feeder_id, e.meter_id, h.hour, w.sign * h.kwh AS kwh, w.sign * h.minutes AS minutes
     FROM unnest(CAST(:feeder_ids AS text[])) AS b(feeder_id)
     CROSS JOIN (VALUES (1, CAST(:day AS date)), (-1, CAST(:day AS date) - 28)) AS w(sign, before)
-    JOIN public.meter_energy_to_date e ON e.tenant_id = :tenant_id AND e.feeder_id = b.feeder_id AND e.day = (
-      SELECT max(l.day) FROM public.meter_energy_to_date l
-      WHERE l.tenant_id = :tenant_id AND l.feeder_id = b.feeder_id AND l.day < w.before)
+    CROSS JOIN LATERAL (
+      SELECT max(d.day) AS day FROM public.meter_energy_to_date d
+      WHERE d.tenant_id = :tenant_id AND d.feeder_id = b.feeder_id AND d.day < w.before
+    ) latest
+    JOIN public.meter_energy_to_date e
+      ON e.tenant_id = :tenant_id AND e.feeder_id = b.feeder_id AND e.day = latest.day
     CROSS JOIN LATERAL unnest(e.hours, e.kwh, e.minutes) AS h(hour, kwh, minutes)
   ) p
   GROUP BY feeder_id, hour, meter_id
