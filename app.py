@@ -17,6 +17,9 @@ from gridlens_core.show import Show, make_show, put_on_stage
 @asynccontextmanager
 async def lifespan(_: object) -> AsyncIterator[None]:
     """Starts the database without holding up the first page, which shows how far the start has come."""
+    from pages._imports import import_all  # cached readers want Streamlit's runtime, which is there only now
+
+    import_all()
     sys.stdout.write(f"GridLens: {about_the_key(show)}\n")
     sys.stdout.flush()
     show.demo.start_in_background()
@@ -34,6 +37,14 @@ def about_the_key(show: Show) -> str:
     return f"the API key is {demo.api_key} (kept in {demo.settings.data_dir / KEY_FILE})."
 
 
+def say_calmly(error: Exception) -> bool:
+    """What a page says in place of Streamlit's box when something unforeseen fails; Streamlit has logged the error."""
+    from pages._frame import unforeseen
+
+    unforeseen()
+    return True
+
+
 try:
     show = put_on_stage(make_show())
 except SettingsError as error:
@@ -42,4 +53,9 @@ except SettingsError as error:
 if show.story.brand.colours is not None:
     config.set_option("theme.light.primaryColor", show.story.brand.colours.light)
     config.set_option("theme.dark.primaryColor", show.story.brand.colours.dark)
-app = st.App("pages/entry.py", lifespan=lifespan, routes=[Mount("/api", app=build_api(show.demo))])
+app = st.App(
+    "pages/entry.py",
+    lifespan=lifespan,
+    routes=[Mount("/api", app=build_api(show.demo))],
+    on_script_error=say_calmly,
+)

@@ -43,7 +43,8 @@ def own_address() -> str:
 def show(tenant_id: str) -> None:
     """The QR code, or why there is no use for one."""
     link = address(tenant_id)
-    st.markdown(f"**For the audience** :gray[read-only; it follows this page]\n\n{link}")
+    st.markdown("**For the audience** :gray[read-only; it follows this page]")
+    st.markdown(f"<{link}>")
     if only_this_machine():
         st.info(
             "This server listens on this machine only, so phones cannot reach it. For a second screen of this machine "

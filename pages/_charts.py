@@ -104,7 +104,8 @@ def feeders(loss_pct: Mapping[str, float], height: int) -> go.Figure:
     ordered = sorted(loss_pct.items(), key=lambda item: item[1])[-MOST_FEEDERS:]
     figure = go.Figure()
     figure.add_bar(
-        x=[loss for _, loss in ordered], y=[_look.short(feeder) for feeder, _ in ordered], orientation="h",
+        x=[loss for _, loss in ordered], y=[_look.in_figure(_look.short(feeder)) for feeder, _ in ordered],
+        orientation="h",
         marker={"color": _look.SUPPLIED}, text=[words.percent(loss, 1) for _, loss in ordered],
         textposition="outside", hovertemplate="%{y}: %{x:.2f} %<extra></extra>", cliponaxis=False,
     )  # fmt: skip
@@ -130,7 +131,8 @@ def timeline(events: Sequence[Event], timezone: str, grid_now: datetime, height:
             figure.add_bar(
                 base=[event.starts_at.astimezone(zone) for event in chosen],
                 x=[(event.ends_at - event.starts_at).total_seconds() * 1000 for event in chosen],
-                y=[event.where for event in chosen], text=[_look.called(event) for event in chosen],
+                y=[_look.in_figure(event.where) for event in chosen],
+                text=[_look.in_figure(_look.called(event)) for event in chosen],
                 textfont={"color": _look.ON_COLOUR}, textposition="inside", insidetextanchor="start",
                 orientation="h", name=chosen[0].name, marker={"color": kind.colour, "opacity": 0.9}, width=0.6,
                 hovertemplate="%{text}<extra></extra>",
@@ -141,7 +143,7 @@ def timeline(events: Sequence[Event], timezone: str, grid_now: datetime, height:
     recent = [event for event in real if event.overlaps(earliest, latest)]
     first = max(min((event.starts_at.astimezone(zone) for event in recent), default=now), earliest) - TIMELINE_MARGIN
     last = min(max((event.ends_at.astimezone(zone) for event in recent), default=now), latest) + TIMELINE_MARGIN
-    places = list(dict.fromkeys(event.where for event in reversed(real)))
+    places = list(dict.fromkeys(_look.in_figure(event.where) for event in reversed(real)))
     figure.update_layout(
         height=max(height, 70 + 30 * len(places)),
         margin={"l": 8, "r": 8, "t": 26, "b": 8},

@@ -79,5 +79,5 @@ def summary(receipts: Sequence[Receipt]) -> None:
         if receipt.score is not None and receipt.score.cycles:
             moved.append(f"{words.count(receipt.score.found)} of {words.plural(receipt.score.meters, 'meter')} named")
         cost = f"; {words.dollars(receipt.usd)} not recorded" if event.event_type == "theft" else ""
-        st.badge(_look.called(event), icon=event.kind.icon, color=event.kind.colour_name)
+        st.badge(_look.plain(_look.called(event)), icon=event.kind.icon, color=event.kind.colour_name)
         st.markdown(_look.plain(f"{words.and_list(moved) or 'No KPI moved'}{cost}."))

@@ -26,7 +26,7 @@ def waterfall(why: Why, height: int) -> go.Figure:
     colours = [_look.colour(step.cause) for step in why.steps]
     figure = go.Figure()
     level = float(why.before)
-    names = ["before", *(step.label for step in why.steps), "now"]
+    names = ["before", *(_look.in_figure(step.label) for step in why.steps), "now"]
     figure.add_bar(
         x=[names[0], names[-1]], y=[float(why.before), float(why.now)], marker={"color": _look.SUPPLIED},
         text=[f"{float(why.before):,.2f} {unit}", f"{float(why.now):,.2f} {unit}"], textposition="outside",
@@ -35,7 +35,7 @@ def waterfall(why: Why, height: int) -> go.Figure:
     for step, colour in zip(why.steps, colours, strict=True):
         change = float(step.change)
         figure.add_bar(
-            x=[step.label], y=[change], base=[level], marker={"color": colour}, hoverinfo="skip",
+            x=[_look.in_figure(step.label)], y=[change], base=[level], marker={"color": colour}, hoverinfo="skip",
             text=[words.change_of(why.kpi, step.change)], textposition="outside",
         )  # fmt: skip
         level += change
@@ -74,7 +74,7 @@ def _why(why: Why, timezone: str) -> None:
     _charts.show(waterfall(why, 340), "waterfall", f"{label}: from before, by natural drift and each event, to now")
     parts = words.and_list([f"{step.label} {words.change_of(why.kpi, step.change)}" for step in why.steps])
     st.caption(
-        f"Measured through the database's own view in every publish cycle, inside savepoints: {parts}. "
+        f"Measured through the database's own view in every publish cycle, inside savepoints: {_look.plain(parts)}. "
         "The parts add up to the movement exactly."
     )
 
@@ -93,13 +93,13 @@ def _rehearsal(tenant_id: str, request: EventRequest) -> None:
     try:
         found = _rehearsed(tenant_id, request.of_type(kind or request.event_type))
     except GridLensError as error:
-        st.info(error.message, icon=":material/info:")
+        st.info(_look.plain(error.message), icon=":material/info:")
         return
     last = found.cycles[-1]
     timezone = demo.settings.timezone
+    event = _look.plain(f"{found.event.name.capitalize()} on {found.event.where}")
     st.markdown(
-        f"**{found.event.name.capitalize()} on {found.event.where}**: what {len(found.cycles)} cycles would bring, "
-        f"by {words.clock_time(last.read_at, timezone)}"
+        f"**{event}**: what {len(found.cycles)} cycles would bring, by {words.clock_time(last.read_at, timezone)}"
     )
     st.dataframe(
         [

@@ -1,10 +1,13 @@
 """What every page shares: waiting for the start, the header, and the calm face of an absent database."""
 
 import hmac
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from time import monotonic
+from typing import Any, ParamSpec, TypeVar
 
 import streamlit as st
 
@@ -17,6 +20,12 @@ AUDIENCE = "audience"  # the address of the audience's view
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 PROXY_HEADERS = ("X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "X-Real-Ip", "Via", "Cf-Connecting-Ip")
 READY_TO_ACT = "A click starts the event and publishes its first interval."
+RETRY_SECONDS = 5  # until a page of which something failed is drawn again
+FAILED = "This cannot be shown just now. It is tried again in a few seconds; the server's log has the cause."
+
+CLICK_FAILED = "That did not work; the server's log has the cause."
+
+log = logging.getLogger(__name__)
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -39,11 +48,11 @@ def _wait() -> None:
     st.title("GridLens")
     error = demo.start_error
     if error is None:
-        st.progress(demo.progress.share, text=demo.progress.doing)
+        st.progress(demo.progress.share, text=_look.plain(demo.progress.doing))
         st.caption("The first start seeds a history of reads; the next ones take a few seconds.")
         return
     message = error.message if isinstance(error, GridLensError) else type(error).__name__
-    st.error(message, title="The demo could not start", icon=":material/cloud_off:")
+    st.error(_look.plain(message), title="The demo could not start", icon=":material/cloud_off:")
     remedy = unreachable(error).remedy if isinstance(error, GridLensError) else "The server's log has the cause."
     if remedy:
         st.markdown(f"**Remedy:** {_look.plain(remedy)}")
@@ -52,13 +61,26 @@ def _wait() -> None:
 
 
 def tenant() -> str:
-    """The tenant the presenter has chosen."""
-    return str(st.session_state.get("tenant") or _data.demo().settings.tenants[0])
+    """The tenant the presenter has chosen; the audience's address names it."""
+    tenants = _data.demo().settings.tenants
+    chosen = st.query_params.get("tenant", "") if is_audience() else st.session_state.get("tenant")
+    return str(chosen) if chosen in tenants else tenants[0]
+
+
+def begin(page: str) -> None:
+    """A page begins to be drawn."""
+    st.session_state["page"] = page
+    st.session_state["whole"] = True
+
+
+def drawn_whole() -> None:
+    """The page has been drawn; if nothing on it failed, these figures stay on it while the database is away."""
+    if st.session_state.get("whole"):
+        _data.note_shown(tenant())
 
 
 def header() -> None:
     """Tenant, grid clock, database, the presenter's lock and reset, the same on every page."""
-    locked = not unlocked()
     st.session_state["drawn"] = _data.news(tenant())
     for of_the_last_page in ("dialog", "read_ahead"):  # a run of the whole page closes a dialog
         st.session_state.pop(of_the_last_page, None)
@@ -73,16 +95,21 @@ def header() -> None:
             persist_state="session",
         )
         _status()
-        st.badge(f"Simulated events on {tenant()}", icon=":material/science:", color="gray")
-        if locked:
+        simulated(tenant())
+        if not unlocked():
             _unlock()
         st.button(
             "Reset",
             key="reset_demo",
             icon=":material/restart_alt:",
             on_click=_reset,
-            disabled=locked,
+            disabled=controls_off(),
         )
+
+
+def simulated(tenant_id: str) -> None:
+    """What every page and every export says."""
+    st.badge(_look.plain(f"Simulated events on {tenant_id}"), icon=":material/science:", color="gray")
 
 
 @st.fragment(run_every=_data.REFRESH_SECONDS)
@@ -95,8 +122,9 @@ def _status() -> None:
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center", gap="small", width="stretch"):
         if news.pulse is None:
-            st.info(news.problem, icon=":material/cloud_off:")
+            away(news)
             return
+        _data.note_unchanged(tenant())
         demo = _data.demo()
         st.markdown(
             f"Grid clock **{words.clock_time(news.pulse.grid_now, demo.settings.timezone)}**"
@@ -105,6 +133,21 @@ def _status() -> None:
         )
         kind = "Local database" if demo.settings.is_local else "Existing database"
         st.badge(f"{kind}, live", icon=":material/database:", color="gray")
+
+
+def away(news: _data.News) -> None:
+    """Says that the database is away, and of when the figures on the page are."""
+    last = _data.last_seen(news.tenant_id)
+    as_of = ""
+    if last is not None:
+        at = words.clock_time(last.pulse.grid_now, _data.demo().settings.timezone)
+        as_of = f" Figures as of {at}, {ago(last.age_seconds)}."
+    st.info(f"{_look.plain(news.problem)}{as_of}", icon=":material/cloud_off:")
+
+
+def ago(seconds: float) -> str:
+    """40 s ago, 3 min ago"""
+    return f"{seconds:.0f} s ago" if seconds < 90 else f"{words.span(timedelta(seconds=seconds))} ago"
 
 
 def read_ahead(read: Callable[[], object]) -> None:
@@ -118,11 +161,28 @@ def _nothing() -> None:
 
 @contextmanager
 def calm() -> Iterator[None]:
-    """Says where the content would be that there is none just now; it comes with the next news."""
+    """Says where the content would be that there is none just now; it comes with the next news, or is tried again."""
     try:
         yield
     except GridLensError as error:
-        st.info(error.message, title="Nothing to show just now", icon=":material/cloud_off:")
+        st.session_state["whole"] = False
+        st.info(_look.plain(error.message), title="Nothing to show just now", icon=":material/cloud_off:")
+    except Exception:
+        log.exception("A part of a page failed.")
+        unforeseen()
+
+
+def unforeseen() -> None:
+    """What an audience sees of an error that nobody foresaw; the page is drawn again in a while."""
+    st.session_state["whole"], st.session_state["failed_at"] = False, monotonic()
+    st.info(FAILED, title="Nothing to show just now", icon=":material/hourglass_empty:")
+    _try_again()
+
+
+@st.fragment(run_every=RETRY_SECONDS)
+def _try_again() -> None:
+    if monotonic() - st.session_state.get("failed_at", 0.0) > RETRY_SECONDS / 2 and "dialog" not in st.session_state:
+        st.rerun()
 
 
 def absent(view_name: str, nothing_yet: str) -> None:
@@ -131,7 +191,7 @@ def absent(view_name: str, nothing_yet: str) -> None:
     if view_name in schema.views:
         st.info(nothing_yet, icon=":material/hourglass_empty:")
     else:
-        st.info(schema.why_not(view_name), title="Off in this database", icon=":material/visibility_off:")
+        st.info(_look.plain(schema.why_not(view_name)), title="Off in this database", icon=":material/visibility_off:")
 
 
 def live(draw: Callable[Parameters, Result]) -> Callable[Parameters, Result | None]:
@@ -195,6 +255,30 @@ def unlocked() -> bool:
     return is_local_viewer() or bool(st.session_state.get("unlocked"))
 
 
+def controls_off() -> bool:
+    """Whether the presenter's controls are off in this browser: locked, or the database is away."""
+    return not unlocked() or _data.news(tenant()).pulse is None
+
+
+def button(
+    label: str,
+    key: str,
+    does: object,
+    on_click: Callable[..., None],
+    *args: object,
+    width: Any = "content",
+    **options: Any,
+) -> None:
+    """A button that does what its label said when it was clicked.
+
+    key : of the container around it, by which it is found
+    does : what a click is for, such as "start", or the interval it publishes. It is part of the widget's identity: a
+        click on a button that has changed meanwhile still does, or no longer needs to do, what the old one was for.
+    """
+    with st.container(key=key, width=width):
+        st.button(label, key=f"{key}_{does}", on_click=on_click, args=args, width=width, **options)
+
+
 def _unlock() -> None:
     """Asks for the key where it is needed; says why where no key would help."""
     if _data.demo().api_key is None:
@@ -226,9 +310,13 @@ def act(what: Callable[[], str]) -> bool:
     if not unlocked():
         return False
     try:
-        st.session_state["done"] = (tenant(), f":green[:material/check_circle:] {what()}")
+        st.session_state["done"] = (tenant(), f":green[:material/check_circle:] {_look.plain(what())}")
     except GridLensError as error:
-        st.session_state["done"] = (tenant(), f":material/error: {error.message}")
+        st.session_state["done"] = (tenant(), f":material/error: {_look.plain(error.message)}")
+        return False
+    except Exception:
+        log.exception("A click failed.")
+        st.session_state["done"] = (tenant(), f":material/error: {CLICK_FAILED}")
         return False
     finally:
         _data.forget_pulse()

@@ -89,6 +89,36 @@ def finding(one: Finding) -> str:
     return f"{FINDING_ICON[one.state]} **{plain(one.what)}**, {one.state}: {plain(one.found)}{remedy}"
 
 
+JOINER = "\u2060"  # takes no room; between two signs it keeps them from being read together
+# What Streamlit replaces in text whatever is escaped in it: icons and emoji, addresses, typographic signs.
+READ_TOGETHER = re.compile(
+    r":(?=[\w/+-]+:)|(?:https?|ftp):(?=//)|www(?=\.)|(?<=[\w.+-])(?=@)|(?<!\S)(?:<-|-|>|<|~)(?=(?:>|-|=)(?!\S))", re.I
+)
+SIGNS = re.compile(r"([\\`*_{}\[\]()#$~<>|:&!])")
+STARTS_A_BLOCK = re.compile(r"^(\d*)([-+=.)])")  # a list, a rule, the underline of a heading
+
+
 def plain(text: str) -> str:
-    """Text in which Markdown finds nothing to format."""
-    return re.sub(r"([\\`*_{}\[\]()#$~<>|:])", r"\\\1", text)
+    """Text in which Markdown finds nothing to format, on one line: names are shown as they are, whatever is in them."""
+    one_line = READ_TOGETHER.sub(lambda found: found[0] + JOINER, " ".join(text.split()))
+    return STARTS_A_BLOCK.sub(r"\1\\\2", SIGNS.sub(r"\\\1", one_line))
+
+
+def code(text: str) -> str:
+    """Text to copy, shown as it is."""
+    return "`" + " ".join(text.replace("`", "'").split()) + "`"
+
+
+def delta(text: str) -> str:
+    """A change for st.metric, which looks at the sign in front."""
+    return text[:1] + plain(text[1:]) if text.startswith("-") else plain(text)
+
+
+def tip(text: str | None) -> str | None:
+    """A text for a help balloon, where there is one."""
+    return plain(text) if text else None
+
+
+def in_figure(text: str) -> str:
+    """Text for a Plotly figure, which reads some HTML: shown as it is."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -20,14 +20,14 @@ def _figures(tenant_id: str, day: str) -> list[dict[str, object]]:
             "Inside": "yes" if figure.inside else "no",
             "Measured": figure.source,
         }
-        for figure in figures(demo.fleet(tenant_id), midnight)
+        for figure in figures(_data.fleet(tenant_id), midnight)
     ]
 
 
 def how_real(tenant_id: str) -> None:
     """Only for a synthetic fleet: a fleet with a history goes on as its own meters did."""
     demo = _data.demo()
-    fleet = demo.fleet(tenant_id)
+    fleet = _data.fleet(tenant_id)
     with st.container(border=True):
         st.markdown("**How real is this?** :gray[emulated meters beside measured ones]")
         if fleet.habits is not None:
@@ -40,7 +40,7 @@ def how_real(tenant_id: str) -> None:
             _charts.show(
                 _day(list(real.values), "a real home", _look.SUPPLIED), "real_day", "A real home's day by quarter hour"
             )
-            st.caption(f"{real.what}; {real.source}.")
+            st.caption(_look.plain(f"{real.what}; {real.source}."))
         with right:
             day = emulated_day(fleet, day_start(today, demo.settings.timezone))
             _charts.show(

@@ -18,12 +18,12 @@ def cards(room: ControlRoom, height: int, *, sparks: bool = True) -> None:
 def _card(card: Card, height: int, *, sparks: bool) -> None:
     with st.container(border=True, height=height, gap="xxsmall", key=f"card_{card.key}"):
         st.metric(
-            card.label,
-            card.value,
-            card.change,
+            _look.plain(card.label),
+            _look.plain(card.value),
+            _look.delta(card.change),
             delta_color=_look.colour_name(card.cause),
             delta_arrow="auto" if card.moved and card.key != "at_risk" else "off",
-            help=card.help,
+            help=_look.tip(card.help),
         )
         if sparks and card.spark:
             _live.show(_live.spark(card), f"spark_{card.key}", f"{card.label} over the last intervals", SPARK_HEIGHT)
@@ -32,12 +32,12 @@ def _card(card: Card, height: int, *, sparks: bool) -> None:
 def energy(room: ControlRoom, height: int) -> None:
     """Supplied and metered energy with its title."""
     where = room.feeder_id or "all feeders"
-    st.markdown(f"**Supplied and metered energy, {where}** :gray[the shaded gap is the loss]")
+    st.markdown(f"**Supplied and metered energy, {_look.plain(where)}** :gray[the shaded gap is the loss]")
     _live.show(_live.energy(room), "energy_chart", f"Supplied and metered energy by interval, {where}", height)
 
 
 def grid(room: ControlRoom, height: int) -> None:
     """Every meter by feeder."""
-    st.markdown(f"**The grid** :gray[{_live.grid_title(room)}]")
+    st.markdown(f"**The grid** :gray[{_look.plain(_live.grid_title(room))}]")
     alt = "Every meter by feeder, coloured and shaped by its state in the latest interval"
     _live.show(_live.grid(room), "grid_chart", alt, height)

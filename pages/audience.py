@@ -5,13 +5,11 @@ import streamlit as st
 from gridlens_core import words
 from gridlens_core.display.branding import renamed
 from gridlens_core.display.control_room import Card
-from pages import _data, _live, _look
+from pages import _data, _frame, _live, _look
 
 CHART_HEIGHT = 284
 
-asked_for = st.query_params.get("tenant", "")
-tenants = _data.demo().settings.tenants
-tenant = asked_for if asked_for in tenants else tenants[0]
+tenant = _frame.tenant()
 director = _data.director(tenant)
 brand = director.story.brand
 
@@ -19,13 +17,18 @@ brand = director.story.brand
 @st.fragment(run_every=_data.REFRESH_SECONDS)
 def follow() -> None:
     """Draws the page again when the presenter has done anything."""
-    if _data.news(tenant) != st.session_state.get("drawn"):
+    news = _data.news(tenant)
+    if news != st.session_state.get("drawn"):
         st.rerun()
+    if news.pulse is None:
+        _frame.away(news)
+    else:
+        _data.note_unchanged(tenant)
 
 
 def card(item: Card) -> None:
     with st.container(border=True, height="stretch", gap=None, key=f"card_{item.key}"):
-        st.markdown(f"##### {item.label}", anchors=False)
+        st.markdown(f"##### {_look.plain(item.label)}", anchors=False)
         st.title(_look.plain(item.value), anchor=False)
         st.markdown(f"#### :{_look.colour_name(item.cause)}[{_look.plain(item.change)}]", anchors=False)
 
@@ -34,19 +37,19 @@ news = _data.news(tenant)
 st.session_state["drawn"] = news
 follow()
 with st.container(horizontal=True, vertical_alignment="center"):
-    st.markdown(f"**{brand.name}**", width="content")
-    st.badge(f"Simulated events on {tenant}", icon=":material/science:", color="gray")
+    st.markdown(f"**{_look.plain(brand.name)}**", width="content")
+    _frame.simulated(tenant)
     if news.pulse is not None:
         at = words.clock_time(news.pulse.grid_now, _data.demo().settings.timezone)
         st.markdown(f"Grid clock **{at}**", width="content")
 room = renamed(_data.control_room(tenant, _data.pulse(tenant), None, True), brand)
 act = None if news.scene.act is None else director.story.acts[news.scene.act]
-st.title("The grid, live" if act is None else act.title, anchor=False)
+st.title("The grid, live" if act is None else _look.plain(act.title), anchor=False)
 st.markdown(f"### {_look.plain(room.story)}", anchors=False)
 with st.grid(3, min_column_width=165, gap="xsmall"):
     for item in room.cards:
         card(item)
 with st.container(border=True, gap="xxsmall"):
     where = room.feeder_id or "all feeders"
-    st.markdown(f"#### Supplied and metered energy, {where}", anchors=False)
+    st.markdown(f"#### Supplied and metered energy, {_look.plain(where)}", anchors=False)
     _live.show(_live.energy(room), "energy_chart", f"Supplied and metered energy by interval, {where}", CHART_HEIGHT)

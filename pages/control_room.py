@@ -1,11 +1,12 @@
 """The control room: trigger an event, publish, and see what moved, where, and what it costs."""
 
+from datetime import datetime
+
 import streamlit as st
 
 from gridlens_core import words
 from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES
 from gridlens_core.display.control_room import CHART_HOURS, Card, ControlRoom, RunningEvent, Why
-from gridlens_core.errors import GridLensError
 from gridlens_core.meters.events import EVENT_KINDS, EventRequest
 from gridlens_core.meters.patterns import PATTERN_WORDS, PATTERNS
 from pages import _data, _explain, _frame, _live, _look
@@ -18,21 +19,14 @@ WINDOWS = (CHART_HOURS, 6, 3)  # hours of the chart
 AUTO_SECONDS = 5
 
 tenant = _frame.tenant()
-feeders = _data.demo().fleet(tenant).feeders
+feeders = _data.fleet(tenant).feeders
 
 
 def current_room() -> ControlRoom:
-    """The room at the latest pulse with the chart the presenter chose; the last one seen while the database is away."""
+    """The room at the latest pulse with the chart the presenter chose."""
     chosen = st.session_state.get("chart_feeder") or FOLLOW
     feeder = None if chosen in (FOLLOW, ALL_FEEDERS) else chosen
-    seen = f"room {tenant}"
-    try:
-        st.session_state[seen] = _data.control_room(tenant, _data.pulse(tenant), feeder, chosen == FOLLOW)
-    except GridLensError:
-        if seen not in st.session_state:
-            raise
-    room: ControlRoom = st.session_state[seen]
-    return room
+    return _data.control_room(tenant, _data.pulse(tenant), feeder, chosen == FOLLOW)
 
 
 def wanted() -> EventRequest:
@@ -52,20 +46,27 @@ def trigger(event_type: str) -> None:
     name = f"{EVENT_KINDS[event_type].name.capitalize()} on {request.feeder_id}"
 
     def start() -> str:
-        if is_running(request):  # a double click is not two events
-            return f"{name} is running already; its next interval is under way."
+        running = like(request)  # a double click is not two events
+        if running is not None and running.event.starts_at < _data.pulse(tenant).grid_now:
+            return f"{name} is running already."
+        st.session_state["cycle_due"] = f"{name}: "
+        if running is not None:
+            return f"{name} is running already; its first interval is under way."
         _data.demo().trigger(tenant, request)
         return f"{name} starts with the next interval, which is under way."
 
-    if _frame.act(start):
-        st.session_state["cycle_due"] = f"{name}: "
+    if not _frame.act(start):
+        st.session_state.pop("cycle_due", None)
 
 
-def is_running(request: EventRequest) -> bool:
-    """Whether just such an event is running on the feeder."""
+def like(request: EventRequest) -> RunningEvent | None:
+    """Just such an event that is running on the feeder, if one is."""
     just_such = (request.event_type, request.feeder_id, words.share(request.severity), request.pattern)
-    running = [one.event for one in current_room().running]
-    return just_such in [(one.event_type, one.where, words.share(one.fraction), one.pattern) for one in running]
+    for running in current_room().running:
+        one = running.event
+        if (one.event_type, one.where, words.share(one.fraction), one.pattern) == just_such:
+            return running
+    return None
 
 
 def publish(why: str = "") -> None:
@@ -79,13 +80,20 @@ def publish(why: str = "") -> None:
     _frame.act(cycle)
 
 
-def set_auto() -> None:
-    """Starts or stops the timer."""
-    wanted = bool(st.session_state["auto_publish"])
+def publish_after(grid_now: datetime) -> None:
+    """Publishes the interval after a grid time, once: a double click is one interval."""
+    if _data.demo().pulse(tenant).grid_now == grid_now:
+        publish()
+
+
+def set_auto(wanted: bool) -> None:
+    """Starts or stops the timer; where it is so already, nothing happens."""
 
     def switch() -> str:
         demo = _data.demo()
         if wanted:
+            if demo.auto_state(tenant).running:
+                return "Intervals are published on a timer already."
             demo.auto.start(demo.database, tenant, AUTO_SECONDS, DEFAULT_INTERVAL_MINUTES)
             return f"Publishing an interval every {AUTO_SECONDS} seconds."
         if demo.auto.stop(tenant):
@@ -119,12 +127,12 @@ def card(item: Card) -> None:
     with st.container(border=True, height=CARD_HEIGHT, gap="xxsmall", key=f"card_{item.key}"):
         with st.container(horizontal=True, gap="xxsmall"):
             st.metric(
-                item.label,
-                item.value,
-                item.change,
+                _look.plain(item.label),
+                _look.plain(item.value),
+                _look.delta(item.change),
                 delta_color=_look.colour_name(item.cause),
                 delta_arrow="auto" if item.moved and item.key != "at_risk" else "off",
-                help=item.help,
+                help=_look.tip(item.help),
             )
             if item.why is not None and item.why.steps:
                 st.button("Why?", key=f"why_{item.key}", type="tertiary", on_click=ask_why, args=(item.why,))
@@ -133,7 +141,7 @@ def card(item: Card) -> None:
                 _live.spark(item), f"spark_{item.key}", f"{item.label} over the last intervals", height=SPARK_HEIGHT
             )
         else:
-            st.caption(item.note)
+            st.caption(_look.plain(item.note))
 
 
 @_frame.live
@@ -150,7 +158,7 @@ def chart() -> None:
     room = current_room()
     where = room.feeder_id or "all feeders"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"**Supplied and metered energy, {where}**", width="stretch")
+        st.markdown(f"**Supplied and metered energy, {_look.plain(where)}**", width="stretch")
         hours = st.segmented_control(
             "Window",
             WINDOWS,
@@ -181,7 +189,7 @@ def chart() -> None:
 @_frame.live
 def grid() -> None:
     room = current_room()
-    st.markdown(f"**The grid** :gray[{_live.grid_title(room)}]")
+    st.markdown(f"**The grid** :gray[{_look.plain(_live.grid_title(room))}]")
     _live.show(
         _live.grid(room),
         "grid_chart",
@@ -195,11 +203,11 @@ def story() -> None:
     room = current_room()
     st.markdown("**What just happened**")
     if not room.running:
-        st.markdown(room.story.replace("$", "\\$"))
+        st.markdown(_look.plain(room.story))
     for running in reversed(room.running):
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
             st.badge(
-                f"{running.event.name} {running.event.where}",
+                _look.plain(f"{running.event.name} {running.event.where}"),
                 icon=running.event.kind.icon,
                 color=running.event.kind.colour_name,
             )
@@ -209,14 +217,14 @@ def story() -> None:
                 key=f"end_{running.event.id}",
                 on_click=end,
                 args=(running,),
-                disabled=not _frame.unlocked(),
+                disabled=_frame.controls_off(),
             )
-        st.markdown(running.story.replace("$", "\\$"))
+        st.markdown(_look.plain(running.story))
 
 
 @_frame.live
 def triggers() -> None:
-    locked = not _frame.unlocked()
+    locked = _frame.controls_off()
     news = _data.news(tenant)
     st.markdown("**Trigger an event**")
     left, right = st.columns(2, gap="xsmall")
@@ -255,18 +263,22 @@ def triggers() -> None:
             args=(kind.event_type,),
             width="stretch",
             disabled=locked or _data.demo().why_not(kind.event_type) is not None,
-            help=_data.demo().why_not(kind.event_type),
+            help=_look.tip(_data.demo().why_not(kind.event_type)),
         )
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.button("Publish cycle", key="publish_cycle", icon=":material/skip_next:", on_click=publish, disabled=locked)
+        now = None if news.pulse is None else news.pulse.grid_now
+        _frame.button(
+            "Publish cycle", "publish_cycle", now, publish_after, now, icon=":material/skip_next:", disabled=locked
+        )
         st.button("Rehearse", key="rehearse", icon=":material/theater_comedy:", on_click=rehearse, disabled=locked)
-        if news.pulse is not None and st.session_state.get("auto_publish") != news.auto.running:
-            st.session_state["auto_publish"] = news.auto.running  # another browser or the API has switched it
-        st.toggle(
-            "Auto",
-            key="auto_publish",
-            help=f"An interval every {AUTO_SECONDS} seconds",
-            on_change=set_auto,
+        _frame.button(
+            "Auto: on" if news.auto.running else "Auto: off",
+            "auto_publish",
+            "stop" if news.auto.running else "start",
+            set_auto,
+            not news.auto.running,
+            icon=":material/pause:" if news.auto.running else ":material/play_arrow:",
+            help="Stops the timer" if news.auto.running else f"Publishes an interval every {AUTO_SECONDS} seconds",
             disabled=locked,
         )
     said = st.empty()

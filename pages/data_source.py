@@ -32,7 +32,7 @@ def source() -> None:
         st.metric(
             "Database",
             "local" if demo.settings.is_local else "existing",
-            demo.database.address,
+            _look.delta(demo.database.address),
             border=True,
             delta_color="off",
             delta_arrow="off",
@@ -45,8 +45,8 @@ def source() -> None:
             delta_color="off",
             delta_arrow="off",
         )
-        st.metric("Latest read", latest, zone, border=True, delta_color="off", delta_arrow="off")
-        fleet = demo.fleet(tenant)
+        st.metric("Latest read", latest, _look.plain(zone), border=True, delta_color="off", delta_arrow="off")
+        fleet = _data.fleet(tenant)
         st.metric("Fleet", words.plural(len(fleet), "meter"), words.plural(len(fleet.feeders), "feeder"), border=True,
                   delta_color="off", delta_arrow="off")  # fmt: skip
 
@@ -69,7 +69,7 @@ def preflight() -> None:
 
 def feeders_or_none() -> tuple[str, ...]:
     try:
-        return _data.demo().fleet(tenant).feeders
+        return _data.fleet(tenant).feeders
     except GridLensError:
         return ()  # the preflight says why
 
@@ -81,7 +81,8 @@ def key_whereabouts() -> str:
     if settings.is_local and not _frame.unlocked():
         return "The API key is known to whoever started the server."
     if settings.is_local:
-        return f"The API key is in the file `{KEY_FILE}` of the data directory (`{settings.data_dir}`), mode 0600."
+        folder = _look.code(str(settings.data_dir))
+        return f"The API key is in the file `{KEY_FILE}` of the data directory ({folder}), mode 0600."
     return "No API key is set: writes are off. Set `GRIDLENS_API_KEY` and start again to turn them on."
 
 
@@ -94,7 +95,7 @@ with st.container(border=True):
     feeders = feeders_or_none()
     feeder = DEMO_FEEDER if DEMO_FEEDER in feeders or not feeders else feeders[-1]
     address = urlsplit(st.context.url or "http://localhost:8501")
-    st.markdown(f"`BASE_URL` is this page's address: `{address.scheme}://{address.netloc}`")
+    st.markdown(f"`BASE_URL` is this page's address: {_look.code(f'{address.scheme}://{address.netloc}')}")
     for call in CALLS:
         st.code(call.format(tenant=tenant, feeder=feeder), language=None, wrap_lines=True)
 

@@ -29,7 +29,9 @@ if brand.logo is not None:
 if _frame.is_audience() and page.url_path != _frame.AUDIENCE:
     st.info("This browser tab shows the audience's view; open another one for the rest.", icon=":material/tv:")
 elif _frame.started():
-    if not _frame.is_audience():
-        _frame.header()
+    _frame.begin(page.url_path)
     with _frame.calm():
+        if not _frame.is_audience():
+            _frame.header()
         page.run()
+        _frame.drawn_whole()

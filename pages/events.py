@@ -60,11 +60,11 @@ def receipts() -> None:
         with st.container(border=True):
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.badge(
-                    _look.called(event),
+                    _look.plain(_look.called(event)),
                     icon=event.kind.icon,
                     color=event.kind.colour_name,
                 )
-                st.markdown(receipt_words(receipt, timezone).replace("$", "\\$"), width="stretch")
+                st.markdown(_look.plain(receipt_words(receipt, timezone)), width="stretch")
             if receipt.lines:
                 st.dataframe(
                     [

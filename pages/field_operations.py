@@ -29,7 +29,8 @@ def field_operations() -> None:
             **{name: kind[0].capitalize() for name, kind in KINDS.items()},
         }.items():
             open_now = today.get(column)
-            st.metric(f"{word} tasks", words.count(open_now), border=True, help=_data.why_absent(column, open_now))
+            why = _look.tip(_data.why_absent(column, open_now))
+            st.metric(f"{word} tasks", words.count(open_now), border=True, help=why)
     with st.container(border=True):
         st.markdown("**Open tasks by day** :gray[at each day's end; today is pale]")
         series = [

@@ -30,7 +30,7 @@ def losses() -> None:
             ("Metered", "metered_kwh", words.energy),
         ):
             figure = today.get(kpi)
-            st.metric(f"{label} today", said(figure), border=True, help=_data.why_absent(kpi, figure))
+            st.metric(f"{label} today", said(figure), border=True, help=_look.tip(_data.why_absent(kpi, figure)))
     left, right = st.columns(2, gap="xsmall")
     with left.container(border=True):
         st.markdown("**Loss by day** :gray[% of supplied energy; today so far is pale]")
@@ -42,7 +42,7 @@ def losses() -> None:
         )
     with right.container(border=True):
         by_feeder = {row["feeder_id"]: float(row["loss_pct"]) for row in of_today if row.get("loss_pct") is not None}
-        st.markdown(f"**Loss by feeder today** :gray[{_charts.feeders_title(by_feeder)}]")
+        st.markdown(f"**Loss by feeder today** :gray[{_look.plain(_charts.feeders_title(by_feeder))}]")
         _charts.show(_charts.feeders(by_feeder, 330), "loss_feeders", "Loss by feeder today")
     with st.container(border=True):
         st.markdown("**Feeders today** :gray[from the feeder-loss view, largest loss first]")

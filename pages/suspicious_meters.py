@@ -42,7 +42,7 @@ def suspicious() -> None:
     with st.grid(3, min_column_width=170, gap="xsmall"):
         st.metric("Meters named now", words.count(len({row["meter_id"] for row in named})), border=True)
         for issue, (word, _) in looks.items():
-            st.metric(f"For {word}", words.count(issues[issue]), border=True)
+            st.metric(_look.plain(f"For {word}"), words.count(issues[issue]), border=True)
     with st.container(border=True):
         st.markdown("**Meters named by day** :gray[as of each day's last two intervals; today is pale]")
         per_day = Counter((row["day"], str(row.get("issue"))) for row in rows)
@@ -72,7 +72,7 @@ def suspicious() -> None:
 def evidence() -> None:
     """One meter's reads beside what was expected of it: why it is named, or why not."""
     pulse = _data.pulse(tenant)
-    fleet = _data.demo().fleet(tenant)
+    fleet = _data.fleet(tenant)
     named = {row["meter_id"] for row in _data.kpi_rows(tenant, pulse, SUSPICIOUS) if row["day"] == today(pulse)}
     with st.container(border=True):
         st.markdown("**One meter** :gray[what it recorded beside what was expected of it]")
@@ -84,7 +84,7 @@ def evidence() -> None:
             width=320,
         )
         found = _data.meter_evidence(tenant, pulse, meter)
-        st.markdown(found.sentence)
+        st.markdown(_look.plain(found.sentence))
         _charts.show(
             _explain.meter(found, fleet.timezone, 260), "meter_evidence", f"Reads of {meter} beside what was expected"
         )

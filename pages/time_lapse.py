@@ -8,11 +8,12 @@ from gridlens_core import words
 from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES
 from gridlens_core.display.branding import renamed
 from gridlens_core.display.control_room import ControlRoom
-from pages import _data, _frame, _room
+from pages import _data, _frame, _look, _room
 
 # Seconds from interval to interval: a day has 96 of them.
 SPEEDS = {"A day a minute": 0.6, "in 2 minutes": 1.25, "in 5 minutes": 3.1}
-CARD_HEIGHT, CHART_HEIGHT, GRID_HEIGHT, STORY_HEIGHT = 160, 296, 296, 108
+NOW = "now"  # the right end of the bar
+CARD_HEIGHT, CHART_HEIGHT, GRID_HEIGHT = 160, 296, 296
 
 tenant = _frame.tenant()
 timezone = _data.demo().settings.timezone
@@ -26,7 +27,7 @@ def times() -> list[datetime]:
 def shown_time() -> datetime:
     """The grid time on screen: the one chosen, else the newest."""
     newest = _data.pulse(tenant).grid_now
-    chosen = st.session_state.get("lapse_chosen")
+    chosen = st.session_state.get(bar_key(), NOW)
     return chosen if chosen in times() else newest
 
 
@@ -38,87 +39,92 @@ def room() -> ControlRoom:
     return renamed(then, _data.director(tenant).story.brand)
 
 
-def set_playing() -> None:
-    """Starts the timer at the chosen speed, or stops it."""
+def bar_key() -> str:
+    """The bar of the moment. The server never moves a bar, as a browser could take it back; it makes a new one."""
+    return f"lapse_bar_{st.session_state.get('lapse_bars', 0)}"
 
-    def switch() -> str:
+
+def follow() -> None:
+    """Shows what is published from here on."""
+    if st.session_state.get(bar_key(), NOW) != NOW:
+        st.session_state["lapse_bars"] = st.session_state.get("lapse_bars", 0) + 1
+
+
+def play(seconds: float) -> None:
+    """Publishes on a timer at a speed; a timer of that speed goes on."""
+
+    def start() -> str:
         demo = _data.demo()
-        if demo.auto.stop(tenant):
-            return "Held."
-        st.session_state["lapse_chosen"] = None
-        seconds = SPEEDS[st.session_state["lapse_speed"]]
-        demo.auto.start(demo.database, tenant, seconds, DEFAULT_INTERVAL_MINUTES)
+        follow()
+        if demo.auto_state(tenant).every_seconds != seconds:
+            demo.auto.start(demo.database, tenant, seconds, DEFAULT_INTERVAL_MINUTES)
         return f"Publishing an interval every {seconds:g} seconds."
 
-    _frame.act(switch)
+    _frame.act(start)
 
 
-def set_speed() -> None:
-    """Gives a running timer its new speed."""
+def hold() -> None:
+    """Stops the timer."""
 
-    def change() -> str:
-        demo = _data.demo()
-        seconds = SPEEDS[st.session_state["lapse_speed"]]
-        if _data.auto_state(tenant).here:
-            demo.auto.start(demo.database, tenant, seconds, DEFAULT_INTERVAL_MINUTES)
-        return f"An interval every {seconds:g} seconds."
+    def stop() -> str:
+        if _data.demo().auto.stop(tenant) or not _data.demo().auto_state(tenant).running:
+            return "Held."
+        return "Another process publishes on a timer; it can be stopped there."
 
-    _frame.act(change)
+    _frame.act(stop)
 
 
-def step() -> None:
-    """Publishes one interval."""
+def step(grid_now: datetime) -> None:
+    """Publishes the interval after a grid time, once: a double click is one interval."""
 
     def cycle() -> str:
+        follow()
+        if _data.demo().pulse(tenant).grid_now != grid_now:
+            return "The interval is published already."
         done = _data.demo().publish(tenant).cycles[-1]
-        st.session_state["lapse_chosen"] = None
         return f"{words.plural(done.inserted, 'read')} published for {words.clock_time(done.read_at, timezone)}."
 
     _frame.act(cycle)
 
 
 def go_to() -> None:
-    """Keeps the chosen time; the end of the bar follows what is published."""
-    chosen = st.session_state["lapse_at"]
-    st.session_state["lapse_chosen"] = None if chosen == times()[-1] else chosen
+    """The bar was moved: everything else on the page goes with it."""
     st.session_state["lapse_moved"] = True
 
 
 @_frame.live
 def controls() -> None:
-    locked, playing = not _frame.unlocked(), _data.auto_state(tenant).running
+    locked, auto, now = _frame.controls_off(), _data.auto_state(tenant), _data.pulse(tenant).grid_now
     with st.container(horizontal=True, vertical_alignment="center"):
+        for number, (speed, seconds) in enumerate(SPEEDS.items()):
+            st.button(
+                speed,
+                key=f"lapse_play_{number}",
+                icon=":material/check:" if auto.every_seconds == seconds else ":material/play_arrow:",
+                on_click=play,
+                args=(seconds,),
+                disabled=locked or auto.every_seconds == seconds,
+            )
         st.button(
-            "Pause" if playing else "Play",
-            key="lapse_play",
-            icon=":material/pause:" if playing else ":material/play_arrow:",
-            on_click=set_playing,
-            disabled=locked,
+            "Pause", key="lapse_pause", icon=":material/pause:", on_click=hold, disabled=locked or not auto.running
         )
-        st.button("Step", key="lapse_step", icon=":material/skip_next:", on_click=step, disabled=locked or playing)
-        st.segmented_control(
-            "Speed",
-            list(SPEEDS),
-            key="lapse_speed",
-            default=next(iter(SPEEDS)),
-            required=True,
-            on_change=set_speed,
-            label_visibility="collapsed",
-            disabled=locked,
+        _frame.button(
+            "Step", "lapse_step", now, step, now, icon=":material/skip_next:", disabled=locked or auto.running
         )
-        _frame.acknowledge("Play publishes intervals on a timer.")
+        _frame.acknowledge("Plays a day of intervals on a timer.")
     published = times()
     if len(published) < 2:
-        st.caption("Nothing to go back to yet: press Play or Step.")
+        st.caption("Nothing to go back to yet: play, or press Step.")
         return
-    st.session_state["lapse_at"] = shown_time() if shown_time() in published else published[-1]
-    st.select_slider(
-        "Grid time on screen; the right end follows what is published",
-        published,
-        key="lapse_at",
-        format_func=lambda moment: words.clock_time(moment, timezone),
-        on_change=go_to,
-    )
+    with st.container(key="lapse_at"):
+        st.select_slider(
+            "Grid time on screen; the right end follows what is published",
+            [*published[:-1], NOW],
+            value=NOW,
+            key=bar_key(),
+            format_func=lambda moment: "now" if moment == NOW else words.clock_time(moment, timezone),
+            on_change=go_to,
+        )
     if st.session_state.pop("lapse_moved", False):
         st.rerun()  # everything else on the page too
 
@@ -141,7 +147,7 @@ def grid() -> None:
 @_frame.live
 def happened() -> None:
     st.markdown(f"**Grid time {words.date_time(shown_time(), timezone)}**")
-    st.markdown(room().story.replace("$", "\\$"))
+    st.markdown(_look.plain(room().story))
 
 
 with st.container(gap="xsmall"):
@@ -153,6 +159,6 @@ with st.container(gap="xsmall"):
         energy()
     with right.container(border=True, gap="xxsmall"):
         grid()
-    with st.container(border=True, gap="xxsmall", height=STORY_HEIGHT, key="story_panel"):
+    with st.container(border=True, gap="xxsmall", key="story_panel"):
         happened()
 _frame.read_ahead(room)

@@ -1,6 +1,7 @@
 """The walkthrough: the story in acts, played for the presenter, with what was expected beside what came."""
 
 from collections.abc import Callable
+from functools import partial
 
 import streamlit as st
 
@@ -10,10 +11,10 @@ from gridlens_core.display.control_room import ControlRoom
 from gridlens_core.explanation.money import Money, money_of
 from gridlens_core.explanation.receipts import Receipt
 from gridlens_core.walkthrough.director import Scene, watched
-from pages import _audience_address, _data, _expected, _frame, _leave_behind, _live, _room
+from pages import _audience_address, _data, _expected, _frame, _leave_behind, _live, _look, _room
 
 # Heights in pixels; together they fill a screen of 1440 x 900.
-SAY_HEIGHT, CARD_HEIGHT, CHART_HEIGHT, STORY_HEIGHT = 176, 160, 218, 138
+CARD_HEIGHT, CHART_HEIGHT = 160, 218
 GOING_BACK = {
     True: "Back, Replay and Jump restore the baseline first and play the acts before at once.",
     False: "This is an existing database: nothing published is taken back; Back, Replay and Jump only end events.",
@@ -59,29 +60,38 @@ def play(what: Callable[[], None], said: str) -> None:
     _frame.act(tell)
 
 
-def pause() -> None:
-    if scene().paused:
-        play(director.resume, "Going on.")
-    else:
+def set_paused(wanted: bool) -> None:
+    """Holds the act, or goes on with it."""
+    if wanted:
         play(director.pause, "Held; the act goes on when you say so.")
+    else:
+        play(director.resume, "Going on.")
 
 
-def set_autopilot() -> None:
-    on = bool(st.session_state["walk_autopilot"])
-    said = "The autopilot plays act after act." if on else "The autopilot is off."
-    play(lambda: director.autopilot(on), said)
+def set_autopilot(wanted: bool) -> None:
+    """Plays act after act, or stops doing so; where it is so already, nothing happens."""
+
+    def switch() -> None:
+        if director.scene().autopilot != wanted:
+            director.autopilot(wanted)
+
+    play(switch, "The autopilot plays act after act." if wanted else "The autopilot is off.")
 
 
-def jump() -> None:
-    chosen = st.session_state["walk_jump"]
-    st.session_state["walk_jump"] = None
-    if chosen is not None:
-        play(lambda: director.jump(chosen), f"{acts[chosen].title}: under way.")
+def jump(number: int) -> None:
+    """Plays an act; one that is under way already goes on."""
+
+    def go() -> None:
+        now = director.scene()
+        if not (now.playing and now.heads_for == number):
+            director.jump(number)
+
+    play(go, f"{acts[number].title}: under way.")
 
 
 def act_line(number: int, now: Scene) -> str:
     """One act of the list: over, on stage, or to come."""
-    title = f"{number + 1}. {acts[number].title}"
+    title = _look.plain(f"{number + 1}. {acts[number].title}")
     if number < now.done and number != now.act:
         return f":green[:material/check_circle:] {title}"
     if number == now.act:
@@ -95,33 +105,37 @@ def story_list() -> None:
     st.markdown("**The story**")
     st.markdown("  \n".join(act_line(number, now) for number in range(len(acts))))
     if now.problem:
-        st.warning(f"Paused: {now.problem}", icon=":material/cloud_off:")
+        st.warning(f"Paused: {_look.plain(now.problem)}", icon=":material/cloud_off:")
     for note in now.notes:
-        st.caption(f":material/info: {note}")
+        st.caption(f":material/info: {_look.plain(note)}")
 
 
 @_frame.live
 def controls() -> None:
-    now, locked = scene(), not _frame.unlocked()
+    now, locked = scene(), _frame.controls_off()
     last = now.act is not None and now.act == len(acts) - 1
-    st.progress(now.share, text="Held" if now.paused else now.doing or "Ready")
-    st.button(
+    st.progress(now.share, text="Held" if now.paused else _look.plain(now.doing) or "Ready")
+    _frame.button(
         "Next" if now.act is not None else "Begin",
-        key="walk_next",
+        "walk_next",
+        now.heads_for,
+        play,
+        partial(director.next, now.heads_for),
+        "The next act is under way.",
         icon=":material/skip_next:",
         width="stretch",
-        on_click=play,
-        args=(director.next, "The next act is under way."),
         disabled=locked or (last and not now.playing),
     )
     with st.grid(3, min_column_width=70, gap="xxsmall"):
-        st.button(
+        _frame.button(
             "Back",
-            key="walk_back",
+            "walk_back",
+            now.heads_for,
+            play,
+            partial(director.back, now.heads_for),
+            "Back to the act before.",
             icon=":material/undo:",
             width="stretch",
-            on_click=play,
-            args=(director.back, "Back to the act before."),
             disabled=locked or now.act is None,
         )
         st.button(
@@ -133,29 +147,36 @@ def controls() -> None:
             args=(director.replay, "This act again."),
             disabled=locked or now.act is None,
         )
-        st.button(
+        _frame.button(
             "Resume" if now.paused else "Pause",
-            key="walk_pause",
+            "walk_pause",
+            "resume" if now.paused else "pause",
+            set_paused,
+            not now.paused,
             icon=":material/play_arrow:" if now.paused else ":material/pause:",
             width="stretch",
-            on_click=pause,
             disabled=locked or not (now.playing or now.paused or now.autopilot),
         )
-    st.selectbox(
-        "Jump to an act",
-        range(len(acts)),
-        index=None,
-        key="walk_jump",
-        placeholder="Jump to an act",
-        format_func=lambda number: f"{number + 1}. {acts[number].title}",
-        label_visibility="collapsed",
-        on_change=jump,
-        disabled=locked,
-    )
+    with st.popover("Jump to an act", icon=":material/toc:", key="walk_jump", width="stretch", disabled=locked):
+        for number, act in enumerate(acts):
+            st.button(
+                _look.plain(f"{number + 1}. {act.title}"),
+                key=f"walk_jump_{number}",
+                type="tertiary",
+                on_click=jump,
+                args=(number,),
+                disabled=locked,
+            )
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.session_state.get("walk_autopilot") != now.autopilot:
-            st.session_state["walk_autopilot"] = now.autopilot
-        st.toggle("Autopilot", key="walk_autopilot", on_change=set_autopilot, disabled=locked)
+        _frame.button(
+            "Autopilot: on" if now.autopilot else "Autopilot: off",
+            "walk_autopilot",
+            "stop" if now.autopilot else "start",
+            set_autopilot,
+            not now.autopilot,
+            icon=":material/pause:" if now.autopilot else ":material/autoplay:",
+            disabled=locked,
+        )
         with st.popover("Audience", icon=":material/qr_code_2:", key="walk_audience"):
             _audience_address.show(tenant)
     if st.session_state.pop("walk_asked", False):
@@ -177,9 +198,9 @@ def say() -> None:
         return
     act = acts[now.act]
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(act.title, anchor=False, width="stretch")
+        st.subheader(_look.plain(act.title), anchor=False, width="stretch")
         st.markdown(f":gray[Act {now.act + 1} of {len(acts)}]", width="content")
-    st.markdown(f"#### {brand.in_words(act.say)}", anchors=False)
+    st.markdown(f"#### {_look.plain(brand.in_words(act.say))}", anchors=False)
 
 
 @_frame.live
@@ -220,9 +241,9 @@ def expected() -> None:
 @_frame.live
 def happened() -> None:
     st.markdown("**What just happened**")
-    st.markdown(room().story.replace("$", "\\$"))
+    st.markdown(_look.plain(room().story))
     for receipt in story_receipts()[:1]:
-        st.markdown(brand.in_words(found_words(receipt)))
+        st.markdown(_look.plain(brand.in_words(found_words(receipt))))
 
 
 def found_words(receipt: Receipt) -> str:
@@ -243,11 +264,13 @@ def dollars() -> None:
     st.markdown("**In dollars** :gray[ground truth of the emulator]")
     with st.grid(2, min_column_width=110, gap="xsmall"):
         st.metric(
-            "Lost to theft", words.dollars(now.lost_usd), help="Not recorded since the story began, at the tariff."
+            "Lost to theft",
+            _look.plain(words.dollars(now.lost_usd)),
+            help="Not recorded since the story began, at the tariff.",
         )
         st.metric(
             "Recovered a year",
-            words.dollars(now.recovered_usd_a_year),
+            _look.plain(words.dollars(now.recovered_usd_a_year)),
             help="What the ended thefts would have cost in a year at the tariff: ground truth, not a KPI view.",
         )
 
@@ -263,7 +286,7 @@ with left.container(gap="xsmall"):
     if scene().done == len(acts):
         _leave_behind.leave_behind(tenant)
 with right.container(gap="xsmall"):
-    with st.container(border=True, gap="xxsmall", height=SAY_HEIGHT, key="say_panel"):
+    with st.container(border=True, gap="xxsmall", key="say_panel"):
         say()
     cards()
     chart, path = st.columns([1.6, 1], gap="xsmall")
@@ -271,6 +294,6 @@ with right.container(gap="xsmall"):
         energy()
     with path.container(border=True, gap="xxsmall"):
         expected()
-    with st.container(border=True, gap="xxsmall", height=STORY_HEIGHT, key="story_panel"):
+    with st.container(border=True, gap="xxsmall", key="story_panel"):
         happened()
 _frame.read_ahead(room)

@@ -45,6 +45,7 @@ class Scene:
     notes : where the story met something unexpected in this act, and what it did about it
     expected : the rehearsed path of the latest event
     began_at : grid time at which the story began
+    heads_for : the act the story will be at once all that was asked for is done; -1 before the first
     """
 
     act: int | None = None
@@ -57,6 +58,7 @@ class Scene:
     notes: tuple[str, ...] = ()
     expected: Rehearsal | None = None
     began_at: datetime | None = None
+    heads_for: int = -1
 
     @property
     def done(self) -> int:
@@ -110,12 +112,16 @@ class Director:
                 self._notice_reset()
             elif self._scene.paused and self._was_reset():
                 self._changed.notify_all()  # the act that is held finds out by itself
-            return self._scene
+            return replace(self._scene, heads_for=self._target)
 
-    def next(self) -> None:
-        """Plays the next act; one under way is brought to its end at once."""
+    def next(self, seen: int | None = None) -> None:
+        """Plays the next act; one under way is brought to its end at once.
+
+        seen : where whoever asks saw the story head for; where it heads elsewhere by now, nothing happens
+        """
         with self._changed:
-            self._go(self._heads_for() + 1)
+            if seen in (None, self._heads_for()):
+                self._go(self._heads_for() + 1)
 
     def jump(self, act: int) -> None:
         """Plays an act, with all that belongs before it."""
@@ -130,9 +136,11 @@ class Director:
         with self._changed:
             self.jump(max(0, self._heads_for()))
 
-    def back(self) -> None:
-        """Returns to the end of the act before this one."""
+    def back(self, seen: int | None = None) -> None:
+        """Returns to the end of the act before this one; `seen` as for `next`."""
         with self._changed:
+            if seen not in (None, self._heads_for()):
+                return
             self._ask(_Job(True, range(max(0, self._heads_for())), None), cut=True)
 
     def pause(self) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Barrier, Thread
+from typing import Any
 
 import pytest
 import streamlit as st
 from helpers import TENANT, event_request
+from screens import button, shown
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
@@ -23,6 +26,10 @@ ROOT = Path(_data.__file__).parent.parent
 SECONDS = 60  # for one run of a page on a busy machine
 PAGES = ("control_room", "losses", "suspicious_meters", "field_operations", "events", "data_source")
 CONTROLS = ("trigger_theft", "trigger_voltage_sag", "trigger_comms_outage", "publish_cycle", "rehearse", "reset_demo")
+
+EVERY_PAGE = (*PAGES, "walkthrough", "time_lapse", "audience")
+HARMLESS = ("check_again", "why_")  # look, and change nothing
+BUTTONS = (*CONTROLS, "auto_publish")
 
 
 @pytest.fixture(autouse=True)
@@ -56,17 +63,37 @@ def show() -> Callable[..., AppTest]:
 def words_of(app: AppTest) -> str:
     """Everything a page says in text, cards and banners."""
     said = [one.value for one in (*app.markdown, *app.caption, *app.info, *app.error, *app.subheader)]
-    return "\n".join([*said, *(f"{card.label} {card.value} {card.delta}" for card in app.metric)])
+    return shown("\n".join([*said, *(f"{card.label} {card.value} {card.delta}" for card in app.metric)]))
+
+
+def control(app: AppTest, key: str) -> Any:
+    """The widget with a key of the contract."""
+    return button(app, key) if key in BUTTONS else app.get_by_key(key)
+
+
+def figures_of(app: AppTest) -> list[tuple[str, str, str]]:
+    """Every card and metric of a page."""
+    return [(one.label, one.value, one.delta) for one in app.metric]
+
+
+def texts_of(app: AppTest) -> list[str]:
+    """The texts of a page, without those that tell how the database is now: the header's and the preflight's."""
+    of_now = ("Grid clock **", "database, live]", "passed: ", "blocked: ")
+    return [one.value for one in app.markdown if not any(words in one.value for words in of_now)]
+
+
+def away(*_: object, **__: object) -> object:
+    raise DatabaseUnavailableError("The database does not answer: the connection was lost.")
 
 
 def card(app: AppTest, label: str) -> tuple[str, str]:
     """(value, change) of a KPI card."""
     found = next(one for one in app.metric if one.label == label)
-    return found.value, found.delta
+    return shown(found.value), shown(found.delta)
 
 
 @pytest.mark.parametrize(
-    ("page", "shown"),
+    ("page", "expected"),
     [
         pytest.param("control_room", ["Loss today", "Trigger an event", "The grid", "All quiet"], id="control-room"),
         pytest.param("losses", ["Lost energy today", "Loss by feeder today", "Feeders today"], id="losses"),
@@ -77,10 +104,10 @@ def card(app: AppTest, label: str) -> tuple[str, str]:
     ],
 )
 def test_a_quiet_page_shows_what_the_database_has(
-    show: Callable[..., AppTest], demo: Demo, page: str, shown: list[str]
+    show: Callable[..., AppTest], demo: Demo, page: str, expected: list[str]
 ) -> None:
     said = words_of(show(demo, page))
-    for text in [*shown, f"Simulated events on {TENANT}", "Grid clock"]:
+    for text in [*expected, f"Simulated events on {TENANT}", "Grid clock"]:
         assert text in said
 
 
@@ -95,7 +122,7 @@ def test_the_numbers_of_the_cards_are_those_of_the_views(show: Callable[..., App
 def test_every_widget_key_of_the_contract_is_there_and_may_be_used(show: Callable[..., AppTest], demo: Demo) -> None:
     app = show(demo)
     keys = (*CONTROLS, "event_feeder", "event_severity", "event_duration", "auto_publish", "tenant")
-    assert [key for key in keys if app.get_by_key(key).disabled] == []
+    assert [key for key in keys if control(app, key).disabled] == []
 
 
 def test_a_theft_click_writes_the_event_and_publishes_its_first_interval(
@@ -156,19 +183,62 @@ def test_reset_goes_back_to_the_baseline(show: Callable[..., AppTest], demo: Dem
     assert "Back to the baseline; 1 event ended." in words_of(app)
 
 
-def test_the_auto_switch_follows_the_timer_whoever_starts_it(show: Callable[..., AppTest], demo: Demo) -> None:
+def test_the_auto_button_follows_the_timer_whoever_starts_it(show: Callable[..., AppTest], demo: Demo) -> None:
     app = show(demo)
-    assert app.toggle(key="auto_publish").value is False
+    assert button(app, "auto_publish").label == "Auto: off"
     demo.auto.start(demo.database, TENANT, 3600, 15)
     _data.forget_pulse()
-    assert app.run().toggle(key="auto_publish").value is True
-    app.toggle(key="auto_publish").set_value(False).run()
+    assert button(app.run(), "auto_publish").label == "Auto: on"
+    assert demo.auto_state(TENANT).every_seconds == 3600  # seeing it is no act
+    button(app, "auto_publish").click().run()
     assert demo.auto_state(TENANT).running is False
-    app.toggle(key="auto_publish").set_value(True).run()
+    button(app, "auto_publish").click().run()
     assert demo.auto_state(TENANT).running is True
-    app.button(key="reset_demo").click().run()
-    assert app.toggle(key="auto_publish").value is False
+    button(app, "reset_demo").click().run()
+    assert button(app, "auto_publish").label == "Auto: off"
     assert not app.exception
+
+
+def test_a_click_does_what_its_label_said_whatever_has_happened_meanwhile(
+    show: Callable[..., AppTest], demo: Demo
+) -> None:
+    app = show(demo)
+    demo.auto.start(demo.database, TENANT, 3600, 15)  # the page says still that it is off
+    button(app, "auto_publish").click().run()
+    assert demo.auto_state(TENANT).every_seconds == 3600
+    demo.auto.stop(TENANT)
+    button(app, "auto_publish").click().run()  # and now that it is on
+    assert demo.auto_state(TENANT).running is False
+    before = demo.pulse(TENANT).grid_now
+    _data.forget_pulse()
+    late = button(app.run(), "publish_cycle")
+    demo.publish(TENANT)
+    after = demo.pulse(TENANT).grid_now
+    late.click().run()
+    assert demo.pulse(TENANT).grid_now == after > before
+    assert not app.exception
+
+
+@pytest.mark.parametrize("page", ["control_room", "walkthrough", "time_lapse", "events", "data_source"])
+def test_no_widget_acts_on_the_server_when_its_value_changes(
+    show: Callable[..., AppTest], demo: Demo, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    """A browser's stale value counts as a change; only what this browser looks at may hang on one."""
+    app = show(demo, page)
+    acts: list[str] = []
+    monkeypatch.setattr(_frame, "act", lambda what: acts.append(str(what)) or False)
+    for one in [*app.toggle, *app.checkbox]:
+        one.set_value(not one.value).run()
+    for one in [one for one in app.selectbox if one.key != "event_duration"]:  # AppTest formats its options twice
+        one.select_index(len(one.options) - 1).run()
+    for one in app.select_slider:
+        one.set_value(demo.published(TENANT)[0]).run()
+    for one in app.slider:
+        one.set_value(one.min).run()
+    for one in app.button_group:
+        one.set_value(one.options[-1]).run()
+    assert not app.exception
+    assert acts == []
 
 
 def test_until_the_demo_is_ready_a_bar_shows_how_far_the_start_has_come(
@@ -185,39 +255,76 @@ def test_a_start_that_failed_says_why(show: Callable[..., AppTest], make_demo: C
     assert "nothing listens at that address" in show(demo).error[0].value
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_a_database_that_is_away_is_a_calm_banner(
+@pytest.mark.parametrize("page", EVERY_PAGE)
+def test_while_the_database_is_away_a_page_keeps_its_figures_and_says_of_when_they_are(
     show: Callable[..., AppTest], demo: Demo, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:
+    demo.trigger(TENANT, event_request())
+    demo.publish(TENANT)
     app = show(demo, page)
-
-    def away(*_: object, **__: object) -> object:
-        raise DatabaseUnavailableError("The database does not answer: the connection was lost.")
-
+    seen = figures_of(app), texts_of(app)
     with monkeypatch.context() as patch:
-        for reader in ("pulse", "control_room", "kpi_rows", "events", "fleet"):
-            patch.setattr(demo, reader, away)
+        patch.setattr(demo, "transaction", away)
         st.cache_data.clear()
         app.run()
         assert not app.exception
-        assert any("the connection was lost" in banner.value for banner in app.info)
+        assert (figures_of(app), texts_of(app)) == seen
+        said = words_of(app)
+        assert re.search(r"the connection was lost. Figures as of \w{3} \d\d:\d\d, \d+ s ago", said)
+        assert "Nothing to show" not in " ".join(str(one.proto) for one in app.info)
+        assert ", live" not in said.replace("The grid, live", "")
+        assert [one.key for one in app.button if not one.disabled and not one.key.startswith(HARMLESS)] == []
     st.cache_data.clear()
-    assert not app.run().info or page == "events"  # where no event is, that is said in the same way
+    assert "Figures as of" not in words_of(app.run())
+    if page != "audience":
+        assert "Local database, live" in words_of(app)
+        assert not button(app, "reset_demo").disabled
 
 
-def test_the_control_room_keeps_its_last_look_while_the_database_is_away(
+def test_a_page_opened_while_the_database_is_away_shows_what_others_have_seen(
     show: Callable[..., AppTest], demo: Demo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = show(demo)
-    seen = card(app, "Loss today")
-
-    def away(*_: object, **__: object) -> object:
-        raise DatabaseUnavailableError
-
-    monkeypatch.setattr(demo, "pulse", away)
+    seen = card(show(demo), "Loss today")
+    monkeypatch.setattr(demo, "transaction", away)
     st.cache_data.clear()
-    assert card(app.run(), "Loss today") == seen
-    assert len(app.info) == 1
+    assert card(show(demo), "Loss today") == seen
+    losses = show(demo, "losses")
+    assert "Nothing to show just now" in " ".join(str(one.proto) for one in losses.info)  # nobody has seen those yet
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE)
+def test_an_error_that_nobody_foresaw_is_a_calm_sentence_and_a_line_in_the_log(
+    show: Callable[..., AppTest],
+    demo: Demo,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    page: str,
+) -> None:
+    app = show(demo, page)
+
+    def broken(*_: object, **__: object) -> object:
+        raise ZeroDivisionError("a secret of the house")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_data, "pulse", broken)
+        app.run()
+    assert not app.exception
+    said = words_of(app)
+    assert _frame.FAILED in said
+    assert "secret" not in said
+    assert any(record.exc_info and record.exc_info[0] is ZeroDivisionError for record in caplog.records)
+    assert _frame.FAILED not in words_of(app.run())
+
+
+def test_a_click_that_fails_for_a_reason_nobody_foresaw_is_a_calm_sentence(
+    show: Callable[..., AppTest], demo: Demo, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = show(demo)
+    monkeypatch.setattr(demo, "publish", lambda *_, **__: 1 / 0)
+    button(app, "publish_cycle").click().run()
+    assert not app.exception
+    assert _frame.CLICK_FAILED in words_of(app)
+    assert "ZeroDivisionError" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -249,11 +356,11 @@ def test_from_elsewhere_the_controls_are_locked_until_the_key_is_given(
 ) -> None:
     config.set_option("server.address", "0.0.0.0")
     app = show(demo)
-    assert all(app.get_by_key(key).disabled for key in CONTROLS)
+    assert all(control(app, key).disabled for key in CONTROLS)
     app.text_input(key="presenter_key").set_value("not the key").run()
-    assert all(app.get_by_key(key).disabled for key in CONTROLS)
+    assert all(control(app, key).disabled for key in CONTROLS)
     app.text_input(key="presenter_key").set_value(str(demo.api_key)).run()
-    assert not any(app.get_by_key(key).disabled for key in CONTROLS)
+    assert not any(control(app, key).disabled for key in CONTROLS)
     assert "presenter_key" not in {one.key for one in app.text_input}
     assert str(demo.api_key) not in repr(app.main)
 
@@ -264,7 +371,7 @@ def test_an_existing_database_without_a_key_has_its_controls_off_and_says_so(
     demo.settings = Settings(**{**demo.settings.model_dump(), "database_url": "postgresql://elsewhere/utility"})
     assert demo.api_key is None
     app = show(demo)
-    assert all(app.get_by_key(key).disabled for key in CONTROLS)
+    assert all(control(app, key).disabled for key in CONTROLS)
     assert "Controls are off: GRIDLENS_API_KEY is not set" in words_of(app)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 import streamlit as st
-from helpers import TENANT
+from helpers import FROZEN, TENANT
+from screens import button, shown
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
@@ -18,6 +22,7 @@ from gridlens_core.demo.demo import Demo
 from gridlens_core.show import Show, on_stage, put_on_stage
 from gridlens_core.walkthrough.story import STORY_FILE, load_story
 
+ZONE = "America/Chicago"  # of the default settings
 ENTRY = str(Path(pages.__file__).with_name("entry.py"))
 STORY = """
 pace_seconds = 0.0
@@ -90,12 +95,12 @@ def look(browser: AppTest) -> AppTest:
 def words_of(browser: AppTest) -> str:
     """All the text of a page."""
     elements = [*browser.markdown, *browser.caption, *browser.title, *browser.subheader, *browser.info]
-    return "\n".join(str(element.value) for element in elements)
+    return shown("\n".join(str(element.value) for element in elements))
 
 
 def press(browser: AppTest, demo: Demo, key: str) -> AppTest:
     """Clicks, waits until the story has done what was asked, and looks again."""
-    browser.button(key=key).click().run()
+    button(browser, key).click().run()
     assert not browser.exception
     on_stage().director(TENANT).wait()
     return look(browser)
@@ -104,50 +109,48 @@ def press(browser: AppTest, demo: Demo, key: str) -> AppTest:
 def test_the_presenter_plays_the_story_act_by_act(served: Demo) -> None:
     page = opened("walkthrough.py")
     assert "The executive walkthrough" in words_of(page)
-    assert page.button(key="walk_back").disabled
+    assert button(page, "walk_back").disabled
     press(page, served, "walk_next")
     assert "All is quiet." in words_of(page)
     press(page, served, "walk_next")
     said = words_of(page)
     assert "Somebody takes energy on Quay." in said
     assert "FEEDER_7" not in said
-    assert [one.value for one in page.metric if one.label == "Recovered a year"] == ["$0.00"]
+    assert [shown(one.value) for one in page.metric if one.label == "Recovered a year"] == ["$0.00"]
     press(page, served, "walk_next")
     assert served.events(TENANT, active=True) == []
-    assert [one.value for one in page.metric if one.label == "Recovered a year"] != ["$0.00"]
-    assert page.button(key="walk_next").disabled
+    assert [shown(one.value) for one in page.metric if one.label == "Recovered a year"] != ["$0.00"]
+    assert button(page, "walk_next").disabled
     press(page, served, "walk_back")
     assert "Act 2 of 3" in words_of(page)
     assert [one.event_type for one in served.events(TENANT, active=True)] == ["theft"]
     press(page, served, "walk_replay")
     assert "Act 2 of 3" in words_of(page)
-    page.selectbox(key="walk_jump").select(0).run()
+    button(page, "walk_jump_0").click().run()
     on_stage().director(TENANT).wait()
     assert "Act 1 of 3" in words_of(look(page))
 
 
 def test_the_autopilot_and_a_pause_are_told_to_the_director(served: Demo) -> None:
     page = opened("walkthrough.py")
-    page.toggle(key="walk_autopilot").set_value(True).run()
+    button(page, "walk_autopilot").click().run()
     assert on_stage().director(TENANT).wait(1).act is not None
-    look(page).button(key="walk_pause").click().run()
+    button(look(page), "walk_pause").click().run()
     assert on_stage().director(TENANT).wait().paused
-    look(page).button(key="walk_pause").click().run()
+    button(look(page), "walk_pause").click().run()
     assert not on_stage().director(TENANT).scene().paused
-    look(page).toggle(key="walk_autopilot").set_value(False).run()
+    button(look(page), "walk_autopilot").click().run()
     assert not on_stage().director(TENANT).scene().autopilot
 
 
 def test_without_the_key_nothing_can_be_played(served: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages._frame, "is_local_viewer", lambda: False)
     page = opened("walkthrough.py")
-    keys = ("walk_next", "walk_back", "walk_replay", "walk_pause")
-    assert all(page.button(key=key).disabled for key in keys)
-    assert page.toggle(key="walk_autopilot").disabled
-    assert page.selectbox(key="walk_jump").disabled
+    keys = ("walk_next", "walk_back", "walk_replay", "walk_pause", "walk_autopilot", "walk_jump_0")
+    assert all(button(page, key).disabled for key in keys)
     lapse = opened("time_lapse.py")
-    assert all(lapse.button(key=key).disabled for key in ("lapse_play", "lapse_step"))
-    assert not lapse.select_slider(key="lapse_at").disabled  # looking back is for everybody
+    assert all(button(lapse, key).disabled for key in ("lapse_play_0", "lapse_step"))
+    assert not lapse.select_slider[0].disabled  # looking back is for everybody
 
 
 def test_the_audience_sees_the_act_and_has_nothing_to_click(served: Demo) -> None:
@@ -199,21 +202,41 @@ def test_time_lapse_steps_plays_and_goes_back(served: Demo) -> None:
     served.publish(TENANT)
     page = opened("time_lapse.py")
     before = served.pulse(TENANT).grid_now
-    page.button(key="lapse_step").click().run()
+    button(page, "lapse_step").click().run()
     after = served.pulse(TENANT).grid_now
     assert after > before
-    bar = look(page).select_slider(key="lapse_at")
-    assert bar.value == after
+    bar = look(page).select_slider[0]
+    assert (bar.value, clock_of(page)) == ("now", after)
     bar.set_value(before).run()
-    look(page)
-    assert page.select_slider(key="lapse_at").value == before
-    page.button(key="lapse_step").click().run()
-    look(page)
-    assert page.select_slider(key="lapse_at").value == served.pulse(TENANT).grid_now
-    page.button(key="lapse_play").click().run()
+    assert (page.select_slider[0].value, clock_of(look(page))) == (before, before)
+    served.publish(TENANT)
+    assert (page.select_slider[0].value, clock_of(look(page))) == (before, before)  # it stays where it was put
+    button(page, "lapse_step").click().run()
+    assert (look(page).select_slider[0].value, clock_of(page)) == ("now", served.pulse(TENANT).grid_now)
+    page.button(key="lapse_play_0").click().run()
     assert served.auto_state(TENANT).every_seconds == 0.6
-    look(page).button(key="lapse_play").click().run()
+    look(page).button(key="lapse_play_1").click().run()
+    assert served.auto_state(TENANT).every_seconds == 1.25
+    look(page).button(key="lapse_pause").click().run()
     assert not served.auto_state(TENANT).running
+
+
+def clock_of(page: AppTest) -> datetime:
+    """The grid time whose figures are on the page."""
+    (said,) = re.findall(r"\*\*Grid time (.*)\*\*", words_of(page))
+    local = datetime.strptime(f"{said} {FROZEN.year}", "%a %d %b %H:%M %Y").replace(tzinfo=ZoneInfo(ZONE))
+    return local.astimezone(UTC)
+
+
+def test_a_second_click_on_next_is_not_a_second_act(served: Demo) -> None:
+    page = opened("walkthrough.py")
+    first, director = button(page, "walk_next"), on_stage().director(TENANT)
+    first.click().run()
+    director.wait()
+    director.next(-1)  # the second click of a double click, which saw no act yet
+    assert director.wait().act == 0
+    director.back(1)  # and one that saw another act
+    assert director.wait().act == 0
 
 
 @pytest.mark.parametrize(
