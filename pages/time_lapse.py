@@ -11,9 +11,9 @@ from gridlens_core.display.control_room import ControlRoom
 from pages import _data, _frame, _look, _room
 
 # Seconds from interval to interval: a day has 96 of them.
-SPEEDS = {"A day a minute": 0.6, "in 2 minutes": 1.25, "in 5 minutes": 3.1}
+SPEEDS = {"A day in 1 minute": 0.6, "in 2 minutes": 1.25, "in 5 minutes": 3.1}
 NOW = "now"  # the right end of the bar
-CARD_HEIGHT, CHART_HEIGHT, GRID_HEIGHT = 160, 296, 296
+CARD_HEIGHT, CHART_HEIGHT, GRID_HEIGHT = 160, 280, 280
 
 tenant = _frame.tenant()
 timezone = _data.demo().settings.timezone

@@ -14,7 +14,7 @@ from gridlens_core.walkthrough.director import Scene, watched
 from pages import _audience_address, _data, _expected, _frame, _leave_behind, _live, _look, _room
 
 # Heights in pixels; together they fill a screen of 1440 x 900.
-CARD_HEIGHT, CHART_HEIGHT = 160, 218
+SAY_HEIGHT, CARD_HEIGHT, CHART_HEIGHT = 129, 160, 218
 GOING_BACK = {
     True: "Back, Replay and Jump restore the baseline first and play the acts before at once.",
     False: "This is an existing database: nothing published is taken back; Back, Replay and Jump only end events.",
@@ -286,8 +286,12 @@ with left.container(gap="xsmall"):
     if scene().done == len(acts):
         _leave_behind.leave_behind(tenant)
 with right.container(gap="xsmall"):
-    with st.container(border=True, gap="xxsmall", key="say_panel"):
-        say()
+    with st.container(border=True, horizontal=True, gap=None, key="say_panel"):
+        with st.container(gap="xxsmall", width="stretch"):
+            say()
+        # Room for what most acts say, so that a longer sentence does not push the cards; one with more still fits.
+        with st.container(height=SAY_HEIGHT, width=1, border=False):
+            st.space(1)
     cards()
     chart, path = st.columns([1.6, 1], gap="xsmall")
     with chart.container(border=True, gap="xxsmall"):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -45,6 +48,18 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+@contextmanager
+def busy_cores() -> Iterator[None]:
+    """Both cores of a small machine kept busy by something else."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
 @dataclass
 class Visit:
     """One browser window on the dashboard, with all that it should not have seen."""
@@ -76,10 +91,6 @@ class Visit:
         """Clicks the button with that key."""
         self.keyed(key).locator("button").first.click()
 
-    def toggle(self, key: str) -> None:
-        """Clicks the switch with that key."""
-        self.keyed(key).locator("label").first.click()
-
     def choose(self, key: str, option: str) -> None:
         """Picks an option of the select box with that key."""
         self.keyed(key).locator("input").click()
@@ -92,6 +103,23 @@ class Visit:
     def says(self, text: str) -> None:
         """Waits until the click is acknowledged with these words."""
         expect(self.page.get_by_text(text).first).to_be_visible(timeout=PATIENCE_MS)
+
+    def still(self) -> None:
+        """Waits until what was drawn last is there whole and no longer fades in."""
+        expect(self.page.locator("[data-stale=true]")).to_have_count(0, timeout=PATIENCE_MS)
+        self.page.wait_for_function("document.getAnimations().every(one => one.playState !== 'running')")
+
+    def next_interval(self, before: str) -> str:
+        """Waits until the grid clock no longer says `before`, and returns what it says."""
+        expect(self.keyed("header").get_by_text("Grid clock")).not_to_have_text(before, timeout=PATIENCE_MS)
+        return self.grid_clock
+
+    def until(self, true: Callable[[], bool]) -> None:
+        """Waits until something is true that no element of the page tells."""
+        deadline = monotonic() + PATIENCE_MS / 1000
+        while not true():
+            assert monotonic() < deadline, "It did not come true."
+            self.page.wait_for_timeout(100)
 
     @property
     def grid_clock(self) -> str:

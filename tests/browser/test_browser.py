@@ -8,7 +8,9 @@ import re
 import signal
 import urllib.request
 from collections.abc import Callable, Iterator
-from time import sleep
+from contextlib import ExitStack, nullcontext
+from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -16,9 +18,10 @@ from axe_playwright_python.sync_playwright import Axe
 from helpers import TENANT
 from playwright.sync_api import Browser, expect
 from serving import Served, start_server
-from visits import DESK, PATIENCE_MS, PHONE, Visit, chromium, visiting
+from visits import DESK, PATIENCE_MS, PHONE, Visit, busy_cores, chromium, visiting
 
 CONTROL_ROOM = "Control room"
+GHOST_SECONDS = 20  # of opening and leaving pages
 PAGES = {  # title -> what stands on the page once it is drawn
     "Walkthrough": "The story",
     "Time-lapse": "Grid time on screen",
@@ -145,17 +148,62 @@ def test_end_now_ends_the_event_and_reset_goes_back_to_the_baseline(visit: Visit
 def test_a_double_click_is_one_event(visit: Visit, api: Callable[..., Any]) -> None:
     visit.keyed("trigger_theft").locator("button").dblclick()
     expect(visit.card("loss_pct").change).to_contain_text("theft", timeout=PATIENCE_MS)
-    sleep(1)  # a second event would have been written by now
+    before = visit.grid_clock
+    visit.click("publish_cycle")  # clicks are done in their order, so the second one is over when this one is
+    visit.next_interval(before)
     assert len(events_of(api)) == 1
+
+
+def test_a_double_click_on_publish_is_one_interval(visit: Visit, api: Callable[..., Any]) -> None:
+    before = grid_now(api)
+    visit.keyed("publish_cycle").locator("button").dblclick()
+    visit.says("reads published for")
+    visit.click("trigger_theft")  # done after both clicks; publishes an interval of its own
+    expect(visit.card("loss_pct").change).to_contain_text("theft", timeout=PATIENCE_MS)
+    assert grid_now(api) - before == 2 * timedelta(minutes=15)
+
+
+def grid_now(api: Callable[..., Any]) -> datetime:
+    return datetime.fromisoformat(api(f"status?tenantId={TENANT}")["gridNow"])
 
 
 def test_auto_publishes_without_a_click(visit: Visit) -> None:
     before = visit.grid_clock
-    visit.toggle("auto_publish")
+    visit.click("auto_publish")
     visit.says("Publishing an interval every")
-    expect(visit.keyed("header")).not_to_contain_text(before, timeout=PATIENCE_MS)
-    visit.toggle("auto_publish")
+    visit.next_interval(before)
+    expect(visit.keyed("auto_publish")).to_contain_text("Auto: on", timeout=PATIENCE_MS)
+    visit.click("auto_publish")
     visit.says("Publishing on a timer is off.")
+
+
+@pytest.mark.parametrize("busy", [pytest.param(False, id="idle"), pytest.param(True, id="both cores busy")])
+def test_opening_reloading_and_leaving_control_rooms_is_no_act(
+    browser: Browser, served: Served, visit: Visit, api: Callable[..., Any], busy: bool
+) -> None:
+    """The timer is switched through the API alone, at a pace that no button of the page has."""
+
+    def timer() -> tuple[bool, float | None]:
+        auto = api(f"status?tenantId={TENANT}")["auto"]
+        return auto["running"], auto["everySeconds"]
+
+    with ExitStack() as opened:
+        rooms = [opened.enter_context(visiting(browser, served.base_url)).control_room() for _ in range(3)]
+        opened.enter_context(busy_cores() if busy else nullcontext())
+        deadline, turn = monotonic() + GHOST_SECONDS, 0
+        while monotonic() < deadline:
+            if turn % 2:
+                api("auto/stop")
+            else:
+                api("auto/start", everySeconds=3600)
+            wanted = (False, None) if turn % 2 else (True, 3600)
+            rooms[turn % 3].page.goto("about:blank")
+            rooms[(turn + 1) % 3].open()
+            expect(visit.keyed("auto_publish")).to_contain_text("off" if turn % 2 else "on", timeout=PATIENCE_MS)
+            assert timer() == wanted
+            turn += 1
+        assert turn > 3
+    assert timer() == wanted
 
 
 def test_what_another_browser_or_the_api_does_shows_by_itself(
@@ -167,10 +215,10 @@ def test_what_another_browser_or_the_api_does_shows_by_itself(
         expect(other.card("loss_pct").change).to_contain_text("theft", timeout=PATIENCE_MS)
         api("auto/start", everySeconds=3600)
         for one in (visit, other):
-            expect(one.keyed("auto_publish").locator("input")).to_be_checked(timeout=PATIENCE_MS)
+            expect(one.keyed("auto_publish")).to_contain_text("Auto: on", timeout=PATIENCE_MS)
         other.click("reset_demo")
         for one in (visit, other):
-            expect(one.keyed("auto_publish").locator("input")).not_to_be_checked(timeout=PATIENCE_MS)
+            expect(one.keyed("auto_publish")).to_contain_text("Auto: off", timeout=PATIENCE_MS)
             expect(one.card("loss_pct").change).to_have_text("no event running", timeout=PATIENCE_MS)
         before = other.grid_clock
         api("publish-once")
@@ -218,10 +266,10 @@ def test_nothing_jumps_or_vanishes_while_intervals_come_in(visit: Visit, api: Ca
         }""",
         keys,
     )
-    before = visit.grid_clock
+    clock = visit.grid_clock
     api("auto/start", everySeconds=1)
-    expect(visit.keyed("header")).not_to_contain_text(before, timeout=PATIENCE_MS)
-    sleep(4)
+    for _ in range(4):
+        clock = visit.next_interval(clock)
     api("auto/stop")
     boxes = visit.page.evaluate(
         "(clearInterval(window.watch), Object.fromEntries(Object.entries(window.boxes).map(([k, v]) => [k, [...v]])))"
@@ -266,7 +314,7 @@ def test_no_page_has_a_serious_accessibility_violation(
         for title, shown in PAGES.items():
             visit.page.get_by_role("link", name=title, exact=True).click()
             visit.says(shown)
-            sleep(0.5)  # what has just been drawn fades in, and half-faded letters have no contrast
+            visit.still()  # half-faded letters have no contrast
             for violation in Axe().run(visit.page, options=options).response["violations"]:
                 if violation["impact"] in ("serious", "critical"):
                     found += [(title, violation["id"], node["html"]) for node in violation["nodes"]]
@@ -295,14 +343,16 @@ def test_a_click_in_a_tab_that_closes_is_done_whole_or_not_at_all(
 ) -> None:
     with visiting(browser, served.base_url) as hasty:
         hasty.control_room().click("trigger_theft")
-        sleep(0.1)
-    sleep(2)  # what the click began has come to its end
-    events = events_of(api)
-    assert len(events) <= 1
     before = visit.grid_clock
     visit.click("publish_cycle")
-    expect(visit.keyed("header")).not_to_contain_text(before, timeout=PATIENCE_MS)
-    expect(visit.card("loss_pct").change).to_contain_text("theft" if events else "no event running")
+    visit.next_interval(before)
+
+    def agree() -> bool:
+        change = visit.card("loss_pct").change.inner_text()
+        return ("theft" in change) == bool(events_of(api)) and ("no event running" in change) != bool(events_of(api))
+
+    visit.until(agree)
+    assert len(events_of(api)) <= 1
 
 
 def test_a_database_that_goes_away_is_a_banner_and_comes_back_by_itself(visit: Visit, served: Served) -> None:
@@ -311,6 +361,9 @@ def test_a_database_that_goes_away_is_a_banner_and_comes_back_by_itself(visit: V
     os.kill(postmaster, getattr(signal, "SIGKILL", signal.SIGTERM))
     banner = visit.page.locator("[data-testid=stAlert]")
     expect(banner.first).to_contain_text("The database does not answer", timeout=PATIENCE_MS)
+    expect(banner.first).to_contain_text(re.compile(r"Figures as of \w{3} \d\d:\d\d, \d+ s ago"))
+    expect(visit.keyed("header")).not_to_contain_text("live")
+    expect(visit.keyed("trigger_theft").locator("button")).to_be_disabled()
     expect(visit.card("loss_pct").value).to_have_text(seen)
     expect(banner).to_have_count(0, timeout=2 * PATIENCE_MS)
     visit.click("publish_cycle")

@@ -9,9 +9,10 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+import sqlalchemy as sa
 import streamlit as st
 from helpers import FROZEN, TENANT
-from screens import button, shown
+from screens import ODD_NAME, READ, SHORT_STORY, button, odd_story, shown
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
@@ -24,30 +25,6 @@ from gridlens_core.walkthrough.story import STORY_FILE, load_story
 
 ZONE = "America/Chicago"  # of the default settings
 ENTRY = str(Path(pages.__file__).with_name("entry.py"))
-STORY = """
-pace_seconds = 0.0
-[brand]
-name = "Northern Light"
-feeders = { FEEDER_7 = "Quay" }
-[[acts]]
-id = "quiet"
-title = "A normal day"
-say = "All is quiet."
-watch = "loss_pct"
-steps = [{ reset = true }, { publish = 1 }]
-[[acts]]
-id = "theft"
-title = "Energy disappears"
-say = "Somebody takes energy on FEEDER_7."
-watch = "loss_pct"
-steps = [{ trigger = { type = "theft", feeder = 7, severity = 0.7, minutes = 240 } }, { publish = 1 }]
-[[acts]]
-id = "crew"
-title = "The crew goes out"
-say = "The theft ends."
-watch = "loss_pct"
-steps = [{ end = "theft" }, { publish = 1 }]
-"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,7 +42,7 @@ def served(make_demo: Callable[..., Demo], tmp_path: Path, monkeypatch: pytest.M
     """A demo with a short story of a utility's own, as the pages find it, looked at from the machine itself."""
     folder = tmp_path / "own"
     folder.mkdir()
-    (folder / STORY_FILE).write_text(STORY, encoding="utf-8")
+    (folder / STORY_FILE).write_text(SHORT_STORY, encoding="utf-8")
     demo = make_demo(data_dir=folder)
     show = put_on_stage(Show(demo, load_story(folder)))
     monkeypatch.setattr(pages._frame, "is_local_viewer", lambda: True)
@@ -237,6 +214,47 @@ def test_a_second_click_on_next_is_not_a_second_act(served: Demo) -> None:
     assert director.wait().act == 0
     director.back(1)  # and one that saw another act
     assert director.wait().act == 0
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        *("control_room", "walkthrough", "time_lapse", "losses", "suspicious_meters", "field_operations", "events"),
+        *("data_source", "audience"),
+    ],
+)
+def test_a_name_full_of_signs_is_shown_as_it_is_on_every_page(
+    make_demo: Callable[..., Demo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / STORY_FILE).write_text(odd_story(SHORT_STORY), encoding="utf-8")
+    demo = make_demo(data_dir=folder)
+    show = put_on_stage(Show(demo, load_story(folder)))
+    monkeypatch.setattr(pages._frame, "is_local_viewer", lambda: True)
+    st.cache_data.clear()
+    show.director(TENANT).next()
+    show.director(TENANT).next()
+    show.director(TENANT).wait()
+    now = demo.pulse(TENANT).grid_now
+    with demo.transaction() as connection:  # another service writes what it likes
+        connection.execute(
+            sa.text("INSERT INTO ami_events (tenant_id, feeder_id, event_type, severity, starts_at, ends_at)"
+                    " VALUES (:tenant, :odd, :kind, .5, :now, :now + interval '2 hours')"),
+            [{"tenant": TENANT, "odd": ODD_NAME, "kind": kind, "now": now} for kind in ("theft", ODD_NAME)],
+        )  # fmt: skip
+    demo.publish(TENANT)
+    drawn = opened(f"{page}.py")
+    texts = [
+        str(text)
+        for one in [*drawn.main, *drawn.sidebar]
+        if getattr(one, "proto", None) is not None
+        and one.type not in ("arrow_data_frame", "code", "selectbox")  # those read no Markdown
+        for text in (getattr(one.proto, name, "") for name in ("body", "label", "help", "text", "value", "delta"))
+    ]
+    assert [(text, sign) for text in texts for sign in READ if sign in text] == []
+    assert any(ODD_NAME in shown(text) for text in texts)
+    show.stop()
 
 
 @pytest.mark.parametrize(
