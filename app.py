@@ -12,13 +12,13 @@ from gridlens_core.api.routes import build_api
 from gridlens_core.database.embedded import KEY_FILE
 from gridlens_core.errors import SettingsError
 from gridlens_core.show import Show, make_show, put_on_stage
+from pages._calm import unforeseen
+from pages._imports import import_all
 
 
 @asynccontextmanager
 async def lifespan(_: object) -> AsyncIterator[None]:
     """Starts the database without holding up the first page, which shows how far the start has come."""
-    from pages._imports import import_all  # cached readers want Streamlit's runtime, which is there only now
-
     import_all()
     sys.stdout.write(f"GridLens: {about_the_key(show)}\n")
     sys.stdout.flush()
@@ -39,8 +39,6 @@ def about_the_key(show: Show) -> str:
 
 def say_calmly(error: Exception) -> bool:
     """What a page says in place of Streamlit's box when something unforeseen fails; Streamlit has logged the error."""
-    from pages._frame import unforeseen
-
     unforeseen()
     return True
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import wraps
-from time import monotonic
 from typing import Any, ParamSpec, TypeVar
 
 import streamlit as st
@@ -15,13 +14,12 @@ from gridlens_core import words
 from gridlens_core.errors import GridLensError
 from gridlens_core.preflight.checks import unreachable
 from pages import _data, _look
+from pages._calm import unforeseen
 
 AUDIENCE = "audience"  # the address of the audience's view
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 PROXY_HEADERS = ("X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "X-Real-Ip", "Via", "Cf-Connecting-Ip")
 READY_TO_ACT = "A click starts the event and publishes its first interval."
-RETRY_SECONDS = 5  # until a page of which something failed is drawn again
-FAILED = "This cannot be shown just now. It is tried again in a few seconds; the server's log has the cause."
 
 CLICK_FAILED = "That did not work; the server's log has the cause."
 
@@ -172,19 +170,6 @@ def calm() -> Iterator[None]:
         unforeseen()
 
 
-def unforeseen() -> None:
-    """What an audience sees of an error that nobody foresaw; the page is drawn again in a while."""
-    st.session_state["whole"], st.session_state["failed_at"] = False, monotonic()
-    st.info(FAILED, title="Nothing to show just now", icon=":material/hourglass_empty:")
-    _try_again()
-
-
-@st.fragment(run_every=RETRY_SECONDS)
-def _try_again() -> None:
-    if monotonic() - st.session_state.get("failed_at", 0.0) > RETRY_SECONDS / 2 and "dialog" not in st.session_state:
-        st.rerun()
-
-
 def absent(view_name: str, nothing_yet: str) -> None:
     """Says where a view's content would be why there is none: no such view, or no rows yet."""
     schema = _data.demo().schema
@@ -262,18 +247,18 @@ def controls_off() -> bool:
 
 def button(
     label: str,
-    key: str,
     does: object,
     on_click: Callable[..., None],
     *args: object,
+    key: str,
     width: Any = "content",
     **options: Any,
 ) -> None:
     """A button that does what its label said when it was clicked.
 
-    key : of the container around it, by which it is found
     does : what a click is for, such as "start", or the interval it publishes. It is part of the widget's identity: a
         click on a button that has changed meanwhile still does, or no longer needs to do, what the old one was for.
+    key : of the container around it, by which it is found
     """
     with st.container(key=key, width=width):
         st.button(label, key=f"{key}_{does}", on_click=on_click, args=args, width=width, **options)

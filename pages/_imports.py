@@ -24,7 +24,10 @@ LAZY_IF_THERE = (
 
 
 def import_all() -> None:
-    """Imports the libraries and the modules of the pages, and draws a figure with all that their figures have."""
+    """Imports the libraries and the modules of the pages, and draws a figure with all that their figures have.
+
+    Cached readers want Streamlit's runtime, so this is called once that is there.
+    """
     for name in LAZY:
         import_module(name)
     for name in LAZY_IF_THERE:

@@ -268,15 +268,15 @@ def triggers() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         now = None if news.pulse is None else news.pulse.grid_now
         _frame.button(
-            "Publish cycle", "publish_cycle", now, publish_after, now, icon=":material/skip_next:", disabled=locked
+            "Publish cycle", now, publish_after, now, key="publish_cycle", icon=":material/skip_next:", disabled=locked
         )
         st.button("Rehearse", key="rehearse", icon=":material/theater_comedy:", on_click=rehearse, disabled=locked)
         _frame.button(
             "Auto: on" if news.auto.running else "Auto: off",
-            "auto_publish",
             "stop" if news.auto.running else "start",
             set_auto,
             not news.auto.running,
+            key="auto_publish",
             icon=":material/pause:" if news.auto.running else ":material/play_arrow:",
             help="Stops the timer" if news.auto.running else f"Publishes an interval every {AUTO_SECONDS} seconds",
             disabled=locked,

@@ -109,7 +109,7 @@ def controls() -> None:
             "Pause", key="lapse_pause", icon=":material/pause:", on_click=hold, disabled=locked or not auto.running
         )
         _frame.button(
-            "Step", "lapse_step", now, step, now, icon=":material/skip_next:", disabled=locked or auto.running
+            "Step", now, step, now, key="lapse_step", icon=":material/skip_next:", disabled=locked or auto.running
         )
         _frame.acknowledge("Plays a day of intervals on a timer.")
     published = times()

@@ -117,11 +117,11 @@ def controls() -> None:
     st.progress(now.share, text="Held" if now.paused else _look.plain(now.doing) or "Ready")
     _frame.button(
         "Next" if now.act is not None else "Begin",
-        "walk_next",
         now.heads_for,
         play,
         partial(director.next, now.heads_for),
         "The next act is under way.",
+        key="walk_next",
         icon=":material/skip_next:",
         width="stretch",
         disabled=locked or (last and not now.playing),
@@ -129,11 +129,11 @@ def controls() -> None:
     with st.grid(3, min_column_width=70, gap="xxsmall"):
         _frame.button(
             "Back",
-            "walk_back",
             now.heads_for,
             play,
             partial(director.back, now.heads_for),
             "Back to the act before.",
+            key="walk_back",
             icon=":material/undo:",
             width="stretch",
             disabled=locked or now.act is None,
@@ -149,10 +149,10 @@ def controls() -> None:
         )
         _frame.button(
             "Resume" if now.paused else "Pause",
-            "walk_pause",
             "resume" if now.paused else "pause",
             set_paused,
             not now.paused,
+            key="walk_pause",
             icon=":material/play_arrow:" if now.paused else ":material/pause:",
             width="stretch",
             disabled=locked or not (now.playing or now.paused or now.autopilot),
@@ -170,10 +170,10 @@ def controls() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         _frame.button(
             "Autopilot: on" if now.autopilot else "Autopilot: off",
-            "walk_autopilot",
             "stop" if now.autopilot else "start",
             set_autopilot,
             not now.autopilot,
+            key="walk_autopilot",
             icon=":material/pause:" if now.autopilot else ":material/autoplay:",
             disabled=locked,
         )

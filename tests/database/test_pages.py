@@ -20,7 +20,7 @@ from gridlens_core.errors import DatabaseUnavailableError
 from gridlens_core.settings import Settings
 from gridlens_core.show import Show, put_on_stage
 from gridlens_core.walkthrough.story import load_story
-from pages import _data, _frame
+from pages import _calm, _data, _frame
 
 ROOT = Path(_data.__file__).parent.parent
 SECONDS = 60  # for one run of a page on a busy machine
@@ -310,10 +310,10 @@ def test_an_error_that_nobody_foresaw_is_a_calm_sentence_and_a_line_in_the_log(
         app.run()
     assert not app.exception
     said = words_of(app)
-    assert _frame.FAILED in said
+    assert _calm.FAILED in said
     assert "secret" not in said
     assert any(record.exc_info and record.exc_info[0] is ZeroDivisionError for record in caplog.records)
-    assert _frame.FAILED not in words_of(app.run())
+    assert _calm.FAILED not in words_of(app.run())
 
 
 def test_a_click_that_fails_for_a_reason_nobody_foresaw_is_a_calm_sentence(

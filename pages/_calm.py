@@ -1,0 +1,21 @@
+"""The calm face of an error that nobody foresaw. It needs nothing of the demo, so it can always be shown."""
+
+from time import monotonic
+
+import streamlit as st
+
+RETRY_SECONDS = 5  # until a page of which something failed is drawn again
+FAILED = "This cannot be shown just now. It is tried again in a few seconds; the server's log has the cause."
+
+
+def unforeseen() -> None:
+    """What an audience sees of an error that nobody foresaw; the page is drawn again in a while."""
+    st.session_state["whole"], st.session_state["failed_at"] = False, monotonic()
+    st.info(FAILED, title="Nothing to show just now", icon=":material/hourglass_empty:")
+    _try_again()
+
+
+@st.fragment(run_every=RETRY_SECONDS)
+def _try_again() -> None:
+    if monotonic() - st.session_state.get("failed_at", 0.0) > RETRY_SECONDS / 2 and "dialog" not in st.session_state:
+        st.rerun()
