@@ -22,7 +22,7 @@ async def lifespan(_: object) -> AsyncIterator[None]:
     import_all()
     sys.stdout.write(f"GridLens: {about_the_key(show)}\n")
     sys.stdout.flush()
-    show.demo.start_in_background()
+    show.demo.session.start_in_background()
     yield
     show.stop()
 
@@ -30,11 +30,11 @@ async def lifespan(_: object) -> AsyncIterator[None]:
 def about_the_key(show: Show) -> str:
     """What whoever starts the server must know of its key; one that was set is not repeated."""
     demo = show.demo
-    if demo.api_key is None:
+    if demo.session.api_key is None:
         return "writing is off, because GRIDLENS_API_KEY is not set."
     if demo.settings.api_key is not None:
         return "the API key is the one in GRIDLENS_API_KEY."
-    return f"the API key is {demo.api_key} (kept in {demo.settings.data_dir / KEY_FILE})."
+    return f"the API key is {demo.session.api_key} (kept in {demo.settings.data_dir / KEY_FILE})."
 
 
 def say_calmly(error: Exception) -> bool:

@@ -109,7 +109,7 @@ def check(demo: Demo, options: argparse.Namespace) -> None:
 def migrate(demo: Demo, options: argparse.Namespace) -> None:
     """Applies the events migration to the existing database."""
     if demo.settings.database_url is None:
-        demo.start()  # the local database gets the same file with its baseline
+        demo.session.start()  # the local database gets the same file with its baseline
     else:
         database = connect(demo.settings.database_url.get_secret_value(), is_local=False)
         with database.transaction() as connection:
@@ -120,14 +120,14 @@ def migrate(demo: Demo, options: argparse.Namespace) -> None:
 
 def publish(demo: Demo, options: argparse.Namespace) -> None:
     """Publishes a number of cycles, or goes on until it is told to stop."""
-    demo.start()
+    demo.session.start()
     tenant_id = _tenant(demo, options)
     if options.every is None:
         _show(PublishAnswer.of(demo.publish(tenant_id, interval_minutes=options.interval, cycles=options.cycles)))
         return
     timer = AutoPublishers(lambda tenant, minutes: _log(demo.publish(tenant, interval_minutes=minutes)))
     with _until_told_to_stop() as stopped:
-        timer.start(demo.database, tenant_id, options.every, options.interval)
+        timer.start(demo.session.database, tenant_id, options.every, options.interval)
         said = None
         try:
             # Not one long wait: on Windows it would keep signals waiting too.
@@ -142,21 +142,22 @@ def publish(demo: Demo, options: argparse.Namespace) -> None:
 
 def event(demo: Demo, options: argparse.Namespace) -> None:
     """Triggers one event."""
-    demo.start()
+    demo.session.start()
     _show(EventFacts.model_validate(demo.trigger(_tenant(demo, options), _request(options))))
 
 
 def rehearse(demo: Demo, options: argparse.Namespace) -> None:
     """Prints what POST /api/ami/rehearse answers."""
-    demo.start()
+    demo.session.start()
     found = demo.rehearse(_tenant(demo, options), _request(options), cycles=options.cycles)
     _show(RehearseAnswer.of(found))
 
 
 def quickcheck(demo: Demo, options: argparse.Namespace) -> None:
     """Prints what GET /api/ami/kpi/quickcheck answers."""
-    demo.start()
-    _show(QuickcheckAnswer.of(demo.quickcheck(_tenant(demo, options))))
+    demo.session.start()
+    demo.session.require_events()
+    _show(QuickcheckAnswer.of(demo.desk.fresh(_tenant(demo, options))))
 
 
 def _request(options: argparse.Namespace) -> EventRequest:
@@ -171,7 +172,7 @@ def _request(options: argparse.Namespace) -> EventRequest:
 
 
 def _tenant(demo: Demo, options: argparse.Namespace) -> str:
-    return demo.check_tenant(options.tenant or demo.settings.tenants[0])
+    return demo.session.check_tenant(options.tenant or demo.settings.tenants[0])
 
 
 @contextmanager
@@ -187,7 +188,7 @@ def _until_told_to_stop() -> Iterator[Event]:
 
 
 def _log(published: Published) -> None:
-    last, loss_pct = published.cycles[-1], published.after and published.after.loss_pct
+    last, loss_pct = published.cycles[-1], published.after and published.after["loss_pct"]
     print(
         f"{last.read_at:%Y-%m-%dT%H:%MZ} {last.inserted} of {last.meters} reads, loss today "
         f"{'unknown' if loss_pct is None else f'{loss_pct:.2f} %'}",

@@ -60,6 +60,13 @@ class Settings(BaseSettings):
     tariff_usd_per_kwh: float = Field(
         0.17, gt=0, le=10, alias="GRIDLENS_TARIFF_USD_PER_KWH", description="dollars per kWh"
     )
+    explain_budget_s: float = Field(
+        3,
+        gt=0,
+        le=600,
+        alias="GRIDLENS_EXPLAIN_BUDGET_S",
+        description="seconds a cycle may spend on measuring what moved, before the rest is measured after it",
+    )
     now: AwareDatetime | None = Field(
         None,
         alias="GRIDLENS_NOW",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from threading import Lock
 
 from gridlens_core.clock import Clock
+from gridlens_core.database.embedded import start_embedded
 from gridlens_core.demo.demo import Demo
+from gridlens_core.demo.session import StartDatabase
 from gridlens_core.settings import Settings, load_settings, with_tariff
 from gridlens_core.walkthrough.director import Director
 from gridlens_core.walkthrough.story import Story, load_story
@@ -37,11 +39,13 @@ class Show:
         self.demo.stop()
 
 
-def make_show(settings: Settings | None = None, clock: Clock | None = None) -> Show:
+def make_show(
+    settings: Settings | None = None, clock: Clock | None = None, start_database: StartDatabase = start_embedded
+) -> Show:
     """A show by the settings, else by those of the environment; raises SettingsError for what is not acceptable."""
     settings = settings or load_settings()
     story = load_story(settings.data_dir)
-    return Show(Demo(with_tariff(settings, story.brand.tariff_usd_per_kwh), clock), story)
+    return Show(Demo(with_tariff(settings, story.brand.tariff_usd_per_kwh), clock, start_database), story)
 
 
 _on_stage: list[Show] = []

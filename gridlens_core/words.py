@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from zoneinfo import ZoneInfo
 
 Number = float | int | Decimal
 
 UNKNOWN = "—"
-# KPI -> (label, unit)
-KPI_WORDS = {
-    "loss_pct": ("Loss today", "%"),
-    "read_success_pct": ("Read success", "%"),
-    "voltage_compliance_pct": ("Voltage in range", "%"),
-    "suspicious_meters": ("Suspicious meters", "meters"),
-    "open_tasks": ("Open field tasks", "tasks"),
-}
+DAYS_OF_A_NAME = 6  # the name of a weekday says which day it is
 
 
 def percent(value: Number | None, digits: int = 2) -> str:
@@ -51,22 +45,22 @@ def number(value: Number) -> str:
     return f"{value:,.2f}"
 
 
-def kpi_value(kpi: str, value: Number | None) -> str:
-    """A KPI's value with its unit; of counts the number alone."""
-    return percent(value) if kpi.endswith("_pct") else count(value)
+def rounded_parts(parts: Sequence[Decimal], before: Decimal, after: Decimal, digits: int) -> list[Decimal]:
+    """Parts of a movement, rounded so that they add up to the movement as it is printed (largest remainder)."""
+    unit = Decimal(1).scaleb(-digits)
+    wanted = _in_units(after, unit, ROUND_HALF_EVEN) - _in_units(before, unit, ROUND_HALF_EVEN)
+    floors = [_in_units(part, unit, ROUND_FLOOR) for part in parts]
+    missing = wanted - sum(floors)
+    by_remainder = sorted(range(len(parts)), key=lambda number: parts[number] / unit - floors[number], reverse=True)
+    if missing < 0:
+        by_remainder.reverse()
+    for turn in range(abs(missing)):
+        floors[by_remainder[turn % len(parts)]] += 1 if missing > 0 else -1
+    return [whole * unit for whole in floors]
 
 
-def change_of(kpi: str, change: Number) -> str:
-    """A KPI's change in its own unit: points for shares, with two digits for loss; else a count."""
-    if kpi.endswith("loss_pct"):
-        return points(change)
-    return points(change, 1) if kpi.endswith("_pct") else count_change(change)
-
-
-def change_or_none(kpi: str, change: Number) -> str:
-    """A KPI's change, or "no change" where it does not show."""
-    text = change_of(kpi, change)
-    return text if shows_change(text) else "no change"
+def _in_units(value: Decimal, unit: Decimal, rounding: str) -> int:
+    return int((value / unit).to_integral_value(rounding=rounding))
 
 
 def shows_change(text: str) -> bool:
@@ -100,10 +94,14 @@ def plural(number: int, noun: str) -> str:
 
 
 def clock_time(moment: datetime, timezone: str, *, beside: datetime | None = None) -> str:
-    """14:30, or Mon 14:30 where the day is not the one of `beside`."""
+    """14:30, or Mon 14:30 where the day is not the one of `beside`, or Mon 30 Nov 14:30 where it is a week away."""
     local = moment.astimezone(ZoneInfo(timezone))
-    same_day = beside is not None and beside.astimezone(ZoneInfo(timezone)).date() == local.date()
-    return f"{local:%H:%M}" if same_day else f"{local:%a %H:%M}"
+    if beside is None:
+        return f"{local:%a %H:%M}"
+    days = abs((local.date() - beside.astimezone(ZoneInfo(timezone)).date()).days)
+    if days == 0:
+        return f"{local:%H:%M}"
+    return f"{local:%a %H:%M}" if days < DAYS_OF_A_NAME else f"{local:%a %d %b %H:%M}"
 
 
 def date_time(moment: datetime, timezone: str) -> str:

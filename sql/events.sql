@@ -45,8 +45,3 @@ DELETE FROM public.ami_events WHERE tenant_id = :tenant_id
 
 -- name: earliest_event_start
 SELECT min(starts_at) FROM public.ami_events WHERE tenant_id = :tenant_id
-
--- name: events_version
--- Changes whenever an event is added, ended or removed.
-SELECT count(*), max(created_at), sum(extract(epoch FROM ends_at)) FROM public.ami_events
-WHERE tenant_id = :tenant_id

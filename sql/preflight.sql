@@ -10,17 +10,12 @@ SELECT current_setting('server_version') AS version,
        has_schema_privilege('public', 'CREATE') AS creates,
        current_setting('max_connections')::int AS connections
 
--- name: tls
--- Of the server's end of this connection; a pooler may stand before it.
-SELECT ssl, version FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid()
-
 -- name: privileges
 -- What this role may do with a table or view, through itself, a group or single columns.
 SELECT c.relname AS relation,
        has_table_privilege(c.oid, 'SELECT') AS reads,
        has_any_column_privilege(c.oid, 'INSERT') AS inserts,
        has_any_column_privilege(c.oid, 'UPDATE') AS updates,
-       has_table_privilege(c.oid, 'DELETE') AS deletes,
        c.relrowsecurity AS by_row
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

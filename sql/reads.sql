@@ -22,22 +22,15 @@ SELECT EXISTS (
     AND (classid::bigint << 32) + objid::bigint = hashtextextended('gridlens auto ' || :tenant_id, 0)
 )
 
--- name: interval_energy
--- The local database's energy balance, one row an interval, oldest first; of one feeder where :feeder_id is set.
--- Where too few reads came for a balance, all that was supplied and not recorded is unread, and none of it is a loss.
-SELECT read_at,
-       sum(supplied_kwh)::float8 AS supplied_kwh,
-       sum(recorded_kwh)::float8 AS metered_kwh,
-       sum(CASE WHEN complete THEN unread_kwh ELSE supplied_kwh - recorded_kwh END)::float8 AS unread_kwh,
-       100 * (1 - sum(recorded_kwh + unread_kwh) FILTER (WHERE complete)
-                  / nullif(sum(supplied_kwh) FILTER (WHERE complete), 0))::float8 AS loss_pct,
-       100 * (sum(reads) / nullif(sum(meters_due), 0))::float8 AS read_success_pct,
-       100 * (1 - sum(out_of_range) / nullif(sum(reads), 0))::float8 AS voltage_compliance_pct
+-- name: feeder_intervals
+-- The local database's energy balance by feeder and interval, oldest first. Where too few reads came for a balance, all
+-- that was supplied and not recorded is unread, and none of it is a loss.
+SELECT feeder_id, read_at, supplied_kwh::float8 AS supplied_kwh, recorded_kwh::float8 AS metered_kwh,
+       (CASE WHEN complete THEN unread_kwh ELSE supplied_kwh - recorded_kwh END)::float8 AS unread_kwh,
+       complete, reads::int AS reads, meters_due, out_of_range::int AS out_of_range
 FROM public.v_feeder_interval
-WHERE tenant_id = :tenant_id AND day BETWEEN :first_day AND :last_day AND read_at > :after
-  AND (CAST(:feeder_id AS text) IS NULL OR feeder_id = :feeder_id)
-GROUP BY read_at
-ORDER BY read_at
+WHERE tenant_id = :tenant_id AND day BETWEEN :first_day AND :last_day AND read_at > :after AND read_at <= :until
+ORDER BY read_at, feeder_id
 
 -- name: meter_expected
 -- The local estimation's view of one meter: what it recorded, and its own habit scaled to what its feeder got.

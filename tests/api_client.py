@@ -20,7 +20,7 @@ from gridlens_core.meters.events import EVENT_TYPES
 from gridlens_core.settings import Settings
 
 PUBLISH, REHEARSE = "/api/ami/publish-once", "/api/ami/rehearse"
-STATUS, QUICKCHECK = "/api/ami/status", "/api/ami/kpi/quickcheck"
+STATUS, QUICKCHECK, WHY = "/api/ami/status", "/api/ami/kpi/quickcheck", "/api/ami/kpi/why"
 THEFT, AUTO_START, AUTO_STOP = "/api/ami/event/theft", "/api/ami/auto/start", "/api/ami/auto/stop"
 KEY = "the key"
 EVENT = {"tenantId": TENANT, "feederId": "FEEDER_7", "durationMinutes": 60, "severity": 0.7}
@@ -41,7 +41,7 @@ def shared_demo(server: Server, template: str, data_dir: Path) -> Iterator[Demo]
     """A demo, on a database copied from the template, that many tests may share; its key is KEY."""
     name = f"shared_{data_dir.name}"
     demo = Demo(Settings(database_url=server.create(name, template), api_key=KEY, now=FROZEN, data_dir=data_dir))
-    demo.start()
+    demo.session.start()
     yield demo
     demo.stop()
     server.drop(name)

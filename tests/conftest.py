@@ -17,7 +17,7 @@ from gridlens_core.database.connection import Database, connect
 from gridlens_core.database.embedded import start_embedded, stop_embedded
 from gridlens_core.demo.demo import Demo
 from gridlens_core.display.branding import Brand
-from gridlens_core.leave_behind.brief import Brief, make_brief
+from gridlens_core.leave_behind.brief import Brief, brief_of
 from gridlens_core.meters.events import EventRequest
 from gridlens_core.publishing.seeding import prepare_local
 from gridlens_core.settings import Settings
@@ -120,7 +120,7 @@ def make_demo(new_database: Callable[..., str], seeded_template: str, tmp_path: 
         demo = Demo(Settings(**chosen), clock, lambda data_dir: addresses.get(data_dir) or start_embedded(data_dir))
         demos.append(demo)
         if start:
-            demo.start()
+            demo.session.start()
         return demo
 
     yield make
@@ -150,7 +150,7 @@ def shown(demo: Demo) -> Demo:
 def brief(request: pytest.FixtureRequest) -> Brief:
     """The brief of `shown`, made once: nothing in it can change."""
     if not _briefs:
-        _briefs.append(make_brief(request.getfixturevalue("shown"), Brand(), TENANT))
+        _briefs.append(brief_of(request.getfixturevalue("shown").desk.explained(TENANT), Brand()))
     return _briefs[0]
 
 
@@ -201,7 +201,7 @@ def on(server: Server, new_database: Callable[..., str], tmp_path: Path) -> Iter
             migrate(url, shape.role)
         demos.append(demo_on(url, shape, tmp_path / f"existing{len(demos)}", **settings))
         if start:
-            demos[-1].start()
+            demos[-1].session.start()
         return demos[-1], url
 
     yield make

@@ -20,6 +20,9 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from gridlens_core.database.connection import Database
+from gridlens_core.demo.demo import Demo
+from gridlens_core.display.control_room import ControlRoom, control_room
+from gridlens_core.explanation.kpis import Kpis
 from gridlens_core.meters.emulator import Reads
 from gridlens_core.meters.events import Event, EventRequest
 
@@ -191,3 +194,19 @@ def finish(process: subprocess.Popen[str], *, check: bool = True) -> subprocess.
             raise
     assert not check or process.returncode == 0, stderr
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def kpis_of(demo: Demo, tenant_id: str = TENANT) -> tuple[datetime, Kpis]:
+    """Grid time and KPIs of the demo's moment."""
+    moment = demo.desk.fresh(tenant_id)
+    return moment.grid_now, moment.kpis
+
+
+def room_of(demo: Demo, tenant_id: str = TENANT, feeder_id: str | None = None, *, follow: bool = False) -> ControlRoom:
+    """The control room of the demo's moment, once it is known what moved its KPIs."""
+    return control_room(demo.desk.explained(tenant_id), feeder_id, follow=follow)
+
+
+def room_at(demo: Demo, tenant_id: str, then: datetime, *, follow: bool = False) -> ControlRoom:
+    """The control room as it was at a grid time."""
+    return control_room(demo.desk.at(tenant_id, then), follow=follow)

@@ -34,9 +34,18 @@ def template_of(server: Server, name: str) -> str:
     return database
 
 
-def demo_on(url: str, data_dir: Path) -> Demo:
+def demo_on(url: str, data_dir: Path, explain_budget_s: float = 3) -> Demo:
     """A started Demo upon it."""
     data_dir.mkdir(exist_ok=True)
-    demo = Demo(Settings(database_url=url, data_dir=data_dir, tenants=(TENANT,), api_key="a key", now=FROZEN))
-    demo.start()
+    demo = Demo(
+        Settings(
+            database_url=url,
+            data_dir=data_dir,
+            tenants=(TENANT,),
+            api_key="a key",
+            now=FROZEN,
+            explain_budget_s=explain_budget_s,
+        )
+    )
+    demo.session.start()
     return demo

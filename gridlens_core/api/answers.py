@@ -6,14 +6,17 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, create_model
 from pydantic.alias_generators import to_camel
 
 from gridlens_core.database.schema import FEEDER_LOSS, FIELDOPS, OVERVIEW, SUSPICIOUS
-from gridlens_core.demo.demo import Published, Quickcheck
+from gridlens_core.demo.demo import Published
+from gridlens_core.explanation.catalogue import CATALOGUE
+from gridlens_core.explanation.kpis import Kpis
+from gridlens_core.explanation.moment import Moment
 from gridlens_core.explanation.rehearsal import Rehearsal
 
 # A JSON reader may hold numbers as doubles: whole ones are exact up to here.
@@ -42,6 +45,7 @@ def plain(value: Any) -> Any:
 
 
 Number = Annotated[int | float | None, BeforeValidator(plain)]
+Exact = Annotated[Decimal, PlainSerializer(lambda value: format(value, "f"), return_type=str)]
 Row = Annotated[dict[str, Any], BeforeValidator(plain)]
 
 
@@ -65,22 +69,27 @@ class EventFacts(Answer):
     created_at: datetime | None
 
 
-class KpiFacts(Answer):
+class _KpiFacts(Answer):
     """One day's KPIs as the views give them; null is what the database does not have."""
 
     day: date
-    loss_pct: Number
-    loss_kwh: Number
-    supplied_kwh: Number
-    metered_kwh: Number
-    read_success_pct: Number
-    voltage_compliance_pct: Number
-    suspicious_meters: Number
-    open_tasks: Number
-    power_quality_tasks: Number
-    revenue_or_meter_tasks: Number
-    comms_tasks: Number
     feeder_loss_pct: dict[str, Number]
+
+    @classmethod
+    def of(cls, kpis: Kpis) -> Self:
+        values: Any = {"feeder_loss_pct": kpis.feeder_loss_pct, **{kpi: kpis[kpi] for kpi in CATALOGUE}}
+        return cls(day=kpis.day, **values)
+
+
+# One field for each KPI of the catalogue.
+KpiFacts = create_model(
+    "KpiFacts", __base__=_KpiFacts, __doc__=_KpiFacts.__doc__, **dict.fromkeys(CATALOGUE, (Number, ...))
+)  # type: ignore[call-overload]
+
+
+def kpi_facts(kpis: Kpis | None) -> Any:
+    """The facts of a day's KPIs; None where they are not known."""
+    return None if kpis is None else KpiFacts.of(kpis)
 
 
 class AutoFacts(Answer):
@@ -99,10 +108,10 @@ class HealthAnswer(Answer):
 
 
 class BeforeAfter(Answer):
-    """Null where the database's views are too slow to be waited for."""
+    """Null where the database's views did not answer in time."""
 
-    before: KpiFacts | None
-    after: KpiFacts | None
+    before: KpiFacts | None  # type: ignore[valid-type]
+    after: KpiFacts | None  # type: ignore[valid-type]
 
 
 class PublishAnswer(Answer):
@@ -132,7 +141,7 @@ class PublishAnswer(Answer):
             already_there=sum(cycle.already_there for cycle in cycles),
             not_read=sum(cycle.not_read for cycle in cycles),
             events=[EventFacts.model_validate(event) for event in events.values()],
-            kpis=BeforeAfter.model_validate(published),
+            kpis=BeforeAfter(before=kpi_facts(published.before), after=kpi_facts(published.after)),
         )
 
 
@@ -140,8 +149,8 @@ class RehearsedFacts(Answer):
     """One cycle's KPIs with the event and without it."""
 
     read_at: datetime
-    kpis: KpiFacts
-    without: KpiFacts
+    kpis: KpiFacts  # type: ignore[valid-type]
+    without: KpiFacts  # type: ignore[valid-type]
 
 
 class RehearseAnswer(Answer):
@@ -151,7 +160,7 @@ class RehearseAnswer(Answer):
     tenant_id: str
     event: EventFacts
     interval_minutes: int
-    before: KpiFacts
+    before: KpiFacts  # type: ignore[valid-type]
     path: list[RehearsedFacts]
 
     @classmethod
@@ -160,8 +169,11 @@ class RehearseAnswer(Answer):
             tenant_id=rehearsal.event.tenant_id,
             event=EventFacts.model_validate(rehearsal.event),
             interval_minutes=rehearsal.interval_minutes,
-            before=KpiFacts.model_validate(rehearsal.before),
-            path=[RehearsedFacts.model_validate(cycle) for cycle in rehearsal.cycles],
+            before=kpi_facts(rehearsal.before),
+            path=[
+                RehearsedFacts(read_at=one.read_at, kpis=kpi_facts(one.kpis), without=kpi_facts(one.without))
+                for one in rehearsal.cycles
+            ],
         )
 
 
@@ -187,17 +199,76 @@ class QuickcheckAnswer(Answer):
     fieldops_last10: list[Row]
 
     @classmethod
-    def of(cls, found: Quickcheck) -> QuickcheckAnswer:
+    def of(cls, at: Moment) -> QuickcheckAnswer:
+        def rows(view: str, most: int) -> list[dict[str, Any]]:
+            return [dict(row) for row in (*at.rows[view], *at.closed[view])][:most]
+
         return cls(
-            tenant_id=found.tenant_id,
-            grid_now=found.grid_now,
-            overview_last5=found.rows[OVERVIEW][:5],
-            current_loss_pct=plain(found.kpis.loss_pct),
-            active_events=[EventFacts.model_validate(event) for event in found.active_events],
-            feeder_loss_last10=found.rows[FEEDER_LOSS][:10],
-            suspicious_meters_last10=found.rows[SUSPICIOUS][:10],
-            fieldops_last10=found.rows[FIELDOPS][:10],
+            tenant_id=at.tenant_id,
+            grid_now=at.grid_now,
+            overview_last5=rows(OVERVIEW, 5),
+            current_loss_pct=plain(at.kpis["loss_pct"]),
+            active_events=[EventFacts.model_validate(event) for event in reversed(at.running)],
+            feeder_loss_last10=rows(FEEDER_LOSS, 10),
+            suspicious_meters_last10=rows(SUSPICIOUS, 10),
+            fieldops_last10=rows(FIELDOPS, 10),
         )
+
+
+class EffectFacts(Answer):
+    """What one event does to a KPI: with it less without it, at the same moment."""
+
+    event_id: UUID
+    change: Exact
+
+
+class WhyFacts(Answer):
+    """before + drift + effects = now, to the last digit; null is what was not measured."""
+
+    kpi: str
+    before: Exact | None
+    without: Exact | None
+    now: Exact
+    drift: Exact | None
+    effects: list[EffectFacts]
+
+
+class WhyAnswer(Answer):
+    """Why the KPIs of the running day are what they are, with and without its events.
+
+    `exact` is false, with the reason in `note`, where parts are known only cycle by cycle or not at all.
+    """
+
+    tenant_id: str
+    grid_now: datetime
+    since: datetime
+    exact: bool
+    note: str
+    kpis: list[WhyFacts]
+
+    @classmethod
+    def of(cls, at: Moment) -> WhyAnswer:
+        measured = at.measured
+        note = at.unmeasured if measured is None else measured.note
+        return cls(
+            tenant_id=at.tenant_id,
+            grid_now=at.grid_now,
+            since=at.grid_now if measured is None else measured.since,
+            exact=not note,
+            note=note,
+            kpis=[_why_facts(at, kpi, now) for kpi in CATALOGUE if (now := at.kpis[kpi]) is not None],
+        )
+
+
+def _why_facts(at: Moment, kpi: str, now: Decimal) -> WhyFacts:
+    why = at.why(kpi)
+    if why is not None:
+        effects = [EffectFacts(event_id=UUID(one.event_id), change=one.change) for one in why.effects]
+        return WhyFacts(kpi=kpi, before=why.before, without=why.without, now=why.now, drift=why.drift, effects=effects)
+    if at.unmeasured or at.measured is not None:
+        return WhyFacts(kpi=kpi, before=None, without=None, now=now, drift=None, effects=[])
+    # No event has touched the day: nothing has moved but by itself.
+    return WhyFacts(kpi=kpi, before=now, without=now, now=now, drift=Decimal(0), effects=[])
 
 
 class DatabaseFacts(Answer):
@@ -229,7 +300,7 @@ class ResetAnswer(Answer):
     events_ended: int
     baseline_restored: bool
     grid_now: datetime
-    kpis: KpiFacts
+    kpis: KpiFacts | None  # type: ignore[valid-type]
 
 
 class ErrorFacts(Answer):

@@ -25,17 +25,18 @@ from gridlens_core.api.answers import (
     EventFacts,
     EventsAnswer,
     HealthAnswer,
-    KpiFacts,
     PublishAnswer,
     QuickcheckAnswer,
     RehearseAnswer,
     ResetAnswer,
     StatusAnswer,
+    WhyAnswer,
+    kpi_facts,
 )
 from gridlens_core.api.errors import ACCEPTED, answer_errors, error_answers
 from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, INTERVAL_MINUTES, check_interval
 from gridlens_core.demo.demo import MAX_CYCLES, Demo
-from gridlens_core.errors import KeyMissingError, KeyWrongError, WritesOffError
+from gridlens_core.errors import DatabaseBusyError, KeyMissingError, KeyWrongError, WritesOffError
 from gridlens_core.explanation.rehearsal import MOST_CYCLES
 from gridlens_core.meters.events import EVENT_TYPES, MAX_DURATION_MINUTES, EventRequest, EventType
 from gridlens_core.meters.patterns import PATTERNS, Pattern
@@ -157,7 +158,7 @@ def build_api(demo: Demo) -> FastAPI:
     @api.get("/health", responses=error_answers(503))
     def health() -> HealthAnswer:
         """200 when the database answers, else 503 with the reason."""
-        with demo.transaction(read_only=True) as connection:
+        with demo.session.transaction(read_only=True) as connection:
             connection.exec_driver_sql("SELECT 1")
         return HealthAnswer(database=_kind(demo))
 
@@ -216,12 +217,19 @@ def build_api(demo: Demo) -> FastAPI:
     @reads.get("/ami/kpi/quickcheck")
     def quickcheck(tenant_id: TenantQuery) -> QuickcheckAnswer:
         """What the four KPI views say."""
-        return QuickcheckAnswer.of(demo.quickcheck(tenant_id))
+        demo.session.require_events()
+        return QuickcheckAnswer.of(demo.desk.fresh(tenant_id))
+
+    @reads.get("/ami/kpi/why")
+    def why(tenant_id: TenantQuery) -> WhyAnswer:
+        """Why the KPIs of the running day are what they are: natural drift, and the effect of each event."""
+        demo.session.require_events()
+        return WhyAnswer.of(demo.desk.explained(tenant_id))
 
     @reads.get("/ami/status")
     def status(tenant_id: TenantQuery) -> StatusAnswer:
         """Grid clock, last publish, active events, auto mode, database."""
-        pulse, wall = demo.pulse(tenant_id), demo.clock()
+        pulse, wall = demo.desk.pulse(tenant_id), demo.session.clock()
         return StatusAnswer(
             tenant_id=tenant_id,
             grid_now=pulse.grid_now,
@@ -236,27 +244,32 @@ def build_api(demo: Demo) -> FastAPI:
     @writes.post("/ami/auto/start", responses=error_answers(409))
     def auto_start(body: AutoStartBody) -> AutoAnswer:
         """Publishes on a timer until stopped; a timer that runs gets the new times."""
-        demo.fleet(body.tenant_id)
-        state = demo.auto.start(demo.database, body.tenant_id, body.every_seconds, body.interval_minutes)
+        demo.desk.fleet(body.tenant_id)
+        state = demo.auto.start(demo.session.database, body.tenant_id, body.every_seconds, body.interval_minutes)
         return AutoAnswer(tenant_id=body.tenant_id, auto=AutoFacts.model_validate(state))
 
     @writes.post("/ami/auto/stop")
     def auto_stop(body: TenantBody) -> AutoAnswer:
         """Stops the timer of this process, if it has one."""
-        demo.auto.stop(demo.check_tenant(body.tenant_id))
+        demo.auto.stop(demo.session.check_tenant(body.tenant_id))
         return AutoAnswer(tenant_id=body.tenant_id, auto=AutoFacts.model_validate(demo.auto_state(body.tenant_id)))
 
     @writes.post("/ami/demo/reset")
     def reset(body: TenantBody) -> ResetAnswer:
         """Ends active events; on the local database also restores the baseline."""
         ended = demo.reset(body.tenant_id)
-        now, kpis = demo.kpis(body.tenant_id)
+        try:
+            moment = demo.desk.fresh(body.tenant_id)
+        except DatabaseBusyError:  # the reset is done all the same
+            now, kpis = demo.desk.pulse(body.tenant_id).grid_now, None
+        else:
+            now, kpis = moment.grid_now, kpi_facts(moment.kpis)
         return ResetAnswer(
             tenant_id=body.tenant_id,
             events_ended=ended,
-            baseline_restored=demo.database.is_local,
+            baseline_restored=demo.session.site.may_put_right,
             grid_now=now,
-            kpis=KpiFacts.model_validate(kpis),
+            kpis=kpis,
         )
 
     api.include_router(reads)
@@ -269,7 +282,7 @@ def _events(demo: Demo, tenant_id: str, *, active: bool) -> list[EventFacts]:
 
 
 def _kind(demo: Demo) -> Literal["local", "existing"]:
-    return "local" if demo.settings.is_local else "existing"
+    return demo.session.site.name
 
 
 def _behind_key(demo: Demo) -> type[APIRoute]:
@@ -281,7 +294,7 @@ def _behind_key(demo: Demo) -> type[APIRoute]:
 
             async def check_and_handle(request: Request) -> Response:
                 given = await BEARER(request)
-                check_key(demo.api_key, None if given is None else given.credentials)
+                check_key(demo.session.api_key, None if given is None else given.credentials)
                 return await handle(request)
 
             return check_and_handle

@@ -98,15 +98,17 @@ class Database:
 
     @contextmanager
     def transaction(
-        self, *, statement_timeout_s: float = STATEMENT_TIMEOUT_S, read_only: bool = False
+        self, *, statement_timeout_s: float = STATEMENT_TIMEOUT_S, read_only: bool = False, one_moment: bool = False
     ) -> Iterator[sa.Connection]:
         """A transaction that commits at the end of the block and rolls back on any error.
 
+        read_only : it also sees one moment, though a cycle may be published meanwhile
+        one_moment : it does, and may write
         Time limits are set for the transaction alone, so that a pooler in transaction mode may sit between.
         """
         with plain_errors(), self.engine.begin() as connection:
-            # What is read in one transaction is of one moment, though a cycle may be published meanwhile.
-            mode = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; " if read_only else ""
+            access = "READ ONLY" if read_only else "READ WRITE"
+            mode = f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ {access}; " if read_only or one_moment else ""
             connection.exec_driver_sql(
                 f"{mode}SET LOCAL statement_timeout = {int(statement_timeout_s * 1000)}; "
                 f"SET LOCAL lock_timeout = {int(LOCK_TIMEOUT_S * 1000)}"

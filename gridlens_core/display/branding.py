@@ -64,7 +64,11 @@ def renamed(room: ControlRoom, brand: Brand) -> ControlRoom:
         shaded=tuple(event(one) for one in room.shaded),
         meters=tuple(replace(meter, feeder_id=name(meter.feeder_id)) for meter in room.meters),
         feeder_loss_pct={name(feeder): loss for feeder, loss in room.feeder_loss_pct.items()},
-        running=tuple(replace(one, event=event(one.event), story=brand.in_words(one.story)) for one in room.running),
+        running=tuple(
+            replace(one, event=event(one.event), label=brand.in_words(one.label), story=brand.in_words(one.story))
+            for one in room.running
+        ),
+        labels={key: replace(one, text=brand.in_words(one.text)) for key, one in room.labels.items()},
         story=brand.in_words(room.story),
         feeders=tuple(name(feeder) for feeder in room.feeders),
     )

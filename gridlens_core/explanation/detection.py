@@ -112,7 +112,5 @@ def _together(one: Event, other: Event) -> bool:
 
 def _interval(one: Observation, seen: Sequence[Observation]) -> tuple[datetime, datetime]:
     """What was published between the look before and this one."""
-    if one.began_at is not None:
-        return one.began_at, one.grid_now
     before = [other.grid_now for other in seen if other.grid_now < one.grid_now]
     return max(before, default=one.grid_now - timedelta(minutes=DEFAULT_INTERVAL_MINUTES)), one.grid_now

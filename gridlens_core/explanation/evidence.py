@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import mode
-from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -15,14 +14,28 @@ import sqlalchemy as sa
 from gridlens_core import words
 from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, INTERVAL_MINUTES, as_utc, local_day
 from gridlens_core.database.queries import query
+from gridlens_core.database.reads import reads_of
 from gridlens_core.database.schema import Schema
 from gridlens_core.explanation.detection import is_voltage_issue
+from gridlens_core.explanation.kpis import Kpis
 from gridlens_core.meters.fleet import Fleet
 from gridlens_core.meters.profiles import QUARTERS_PER_DAY, SLOT_MINUTES, local_quarters
 
 EVIDENCE_HOURS = 24
 RECENT = timedelta(hours=1)  # what a sentence speaks of
 NAMED_UNDER = 0.85  # of expected: the local view's threshold
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the suspicious-meters view tells beside the names.
+
+    by_meter : its own evidence by meter
+    rule_is_known : the view is GridLens's own, so that it can be said why a meter is not named
+    """
+
+    by_meter: Mapping[str, str | None]
+    rule_is_known: bool
 
 
 @dataclass(frozen=True)
@@ -41,45 +54,43 @@ class MeterEvidence:
     sentence: str
 
 
+@dataclass(frozen=True)
+class ExpectedRead:
+    """One interval of a meter: what it recorded, None for a read that did not arrive, and what was expected of it."""
+
+    read_at: datetime
+    recorded_kwh: float | None
+    expected_kwh: float
+
+
 def meter_evidence(
-    connection: sa.Connection,
-    schema: Schema,
-    fleet: Fleet,
-    meter_id: str,
-    grid_now: datetime,
-    named: Mapping[str, str],
-    told: str | None,
-    *,
-    is_local: bool,
+    meter_id: str, rows: Sequence[ExpectedRead], fleet: Fleet, kpis: Kpis, grid_now: datetime, told: Told
 ) -> MeterEvidence:
     """The evidence for or against one meter.
 
-    named : issue by meter, of those the view names; told : the view's own evidence for this one
+    rows : the meter's intervals of the last day, oldest first
     """
-    fleet.check_target(None, meter_id)
-    feeder_id = fleet.feeder_ids[fleet.meter_ids.index(meter_id)]
-    after = grid_now - timedelta(hours=EVIDENCE_HOURS)
-    if is_local:
-        rows = _local_rows(connection, fleet, meter_id, after, grid_now)
-    else:
-        rows = _existing_rows(connection, schema, fleet, meter_id, after)
-    times, recorded, expected = (
-        tuple(row[name] for row in rows) for name in ("read_at", "recorded_kwh", "expected_kwh")
-    )
     return MeterEvidence(
         meter_id,
-        feeder_id,
-        times,
-        recorded,
-        expected,
-        meter_id in named,
-        _sentence(meter_id, feeder_id, rows, grid_now, fleet, named, told, is_local=is_local),
+        _feeder_of(fleet, meter_id),
+        tuple(row.read_at for row in rows),
+        tuple(row.recorded_kwh for row in rows),
+        tuple(row.expected_kwh for row in rows),
+        meter_id in kpis.named,
+        _sentence(meter_id, rows, grid_now, fleet, kpis.named, told),
     )
 
 
-def _local_rows(
-    connection: sa.Connection, fleet: Fleet, meter_id: str, after: datetime, grid_now: datetime
-) -> list[dict[str, Any]]:
+def _feeder_of(fleet: Fleet, meter_id: str) -> str:
+    fleet.check_target(None, meter_id)
+    return fleet.feeder_ids[fleet.meter_ids.index(meter_id)]
+
+
+def local_rows(
+    connection: sa.Connection, schema: Schema, fleet: Fleet, meter_id: str, grid_now: datetime
+) -> list[ExpectedRead]:
+    """The local database's own estimation of one meter, over the last day."""
+    after = grid_now - timedelta(hours=EVIDENCE_HOURS)
     parameters = {
         "tenant_id": fleet.tenant_id,
         "meter_id": meter_id,
@@ -87,30 +98,28 @@ def _local_rows(
         "first_day": local_day(after, fleet.timezone),
         "last_day": local_day(grid_now, fleet.timezone),
     }
-    found = connection.execute(query("reads.sql", "meter_expected"), parameters).mappings()
-    return [{**row, "read_at": as_utc(row["read_at"])} for row in found]
+    found = [
+        ExpectedRead(as_utc(row.read_at), row.recorded_kwh, row.expected_kwh)
+        for row in connection.execute(query("reads.sql", "meter_expected"), parameters)
+    ]
+    return [row for row in found if row.read_at <= grid_now]
 
 
-def _existing_rows(
-    connection: sa.Connection, schema: Schema, fleet: Fleet, meter_id: str, after: datetime
-) -> list[dict[str, Any]]:
-    reads = schema.require_reads()
-    statement = sa.text(
-        f"SELECT {reads.moment('read_at')} AS read_at, CAST({reads['kwh']} AS double precision) AS recorded_kwh "
-        f"FROM {reads.quoted} WHERE {reads.of_tenant()} "
-        f"AND {reads['meter_id']} = CAST(:meter_id AS {reads.type_of('meter_id')}) "
-        f"AND {reads['read_at']} > {reads.from_moment('read_at', ':after')} ORDER BY 1"
-    )
-    parameters = {"tenant_id": fleet.tenant_id, "meter_id": meter_id, "after": after}
-    rows = [(as_utc(row.read_at), row.recorded_kwh) for row in connection.execute(statement, parameters)]
+def existing_rows(
+    connection: sa.Connection, schema: Schema, fleet: Fleet, meter_id: str, grid_now: datetime
+) -> list[ExpectedRead]:
+    """One meter's reads over the last day beside its own habit."""
+    after = grid_now - timedelta(hours=EVIDENCE_HOURS)
+    found = reads_of(connection, schema, fleet.tenant_id, meter=meter_id, after=after, until=grid_now)
+    found.sort(key=lambda read: read.read_at)
     number = fleet.meter_ids.index(meter_id)
     usual = np.full(QUARTERS_PER_DAY, fleet.mean_wh_per_slot[number])
     if fleet.habits is not None:
         usual = fleet.habits.mean_wh[number]
-    minutes = _interval_minutes([moment for moment, _ in rows])
+    minutes = _interval_minutes([read.read_at for read in found])
     return [
-        {"read_at": moment, "recorded_kwh": kwh, "expected_kwh": _usual_kwh(usual, moment, interval, fleet)}
-        for (moment, kwh), interval in zip(rows, minutes, strict=True)
+        ExpectedRead(read.read_at, read.kwh, _usual_kwh(usual, read.read_at, interval, fleet))
+        for read, interval in zip(found, minutes, strict=True)
     ]
 
 
@@ -132,31 +141,30 @@ def _usual_kwh(usual_wh: np.ndarray, read_at: datetime, minutes: int, fleet: Fle
 
 def _sentence(
     meter_id: str,
-    feeder_id: str,
-    rows: list[dict[str, Any]],
+    rows: Sequence[ExpectedRead],
     grid_now: datetime,
     fleet: Fleet,
     named: Mapping[str, str],
-    told: str | None,
-    *,
-    is_local: bool,
+    told: Told,
 ) -> str:
     if meter_id in named:
-        return f"{meter_id} is named for {named[meter_id].replace('_', ' ').lower()}: {told or 'no more is told'}."
-    recent = [row for row in rows if row["read_at"] > grid_now - RECENT]
-    missing = sum(row["recorded_kwh"] is None for row in recent)
+        why = told.by_meter.get(meter_id) or "no more is told"
+        return f"{meter_id} is named for {named[meter_id].replace('_', ' ').lower()}: {why}."
+    recent = [row for row in rows if row.read_at > grid_now - RECENT]
+    missing = sum(row.recorded_kwh is None for row in recent)
     if not recent or missing == len(recent):
         return f"{meter_id} is not named: it sent no read in the last hour. Silence is a comms task, not theft."
-    recorded = sum(row["recorded_kwh"] or 0.0 for row in recent)
-    expected = sum(row["expected_kwh"] or 0.0 for row in recent if row["recorded_kwh"] is not None)
+    recorded = sum(row.recorded_kwh or 0.0 for row in recent)
+    expected = sum(row.expected_kwh or 0.0 for row in recent if row.recorded_kwh is not None)
     share = (
         ""
         if not expected
         else f", {words.percent(100 * recorded / expected, 0)} of the {words.energy(expected)} expected"
     )
     facts = f"it recorded {words.energy(recorded)} in the last hour{share}"
-    if not is_local:
+    if not told.rule_is_known:
         return f"{meter_id} is not named: {facts}. What this database's view goes by is its own."
+    feeder_id = _feeder_of(fleet, meter_id)
     beside = sum(
         feeder == feeder_id and meter in named and not is_voltage_issue(named[meter])
         for meter, feeder in zip(fleet.meter_ids, fleet.feeder_ids, strict=True)

@@ -2,84 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
+from gridlens_core.clock import local_day
 from gridlens_core.database.schema import FEEDER_LOSS, FIELDOPS, KPI_VIEWS, OVERVIEW, SUSPICIOUS, Relation, Schema
+from gridlens_core.explanation.catalogue import ALL, CATALOGUE, kpis_of
 
 # How far back "the last five days" looks: an index serves it, whatever the size of the history.
 LOOK_BACK_DAYS = 40
-
-OVERVIEW_KPIS = (
-    "loss_pct",
-    "loss_kwh",
-    "supplied_kwh",
-    "metered_kwh",
-    "read_success_pct",
-    "voltage_compliance_pct",
-)
-FIELDOPS_KPIS = ("open_tasks", "power_quality_tasks", "revenue_or_meter_tasks", "comms_tasks")
-# Where each KPI is read; of the suspicious-meters view the rows are counted.
-SOURCES: Mapping[str, tuple[str, str]] = {
-    **{kpi: (OVERVIEW, kpi) for kpi in OVERVIEW_KPIS},
-    **{kpi: (FIELDOPS, kpi) for kpi in FIELDOPS_KPIS},
-    "suspicious_meters": (SUSPICIOUS, "meter_id"),
-    "feeder_loss_pct": (FEEDER_LOSS, "loss_pct"),
-}
 ORDER_IN_DAY = (("loss_pct", "DESC NULLS LAST"), ("feeder_id", ""), ("meter_id", ""))
+_AN_INSTANT = timedelta(microseconds=1)
+
+ViewRows = Mapping[str, Sequence[Mapping[str, Any]]]  # by view name, with the views' own column names
 
 
 @dataclass(frozen=True)
 class Kpis:
     """One day's KPIs as the views give them; None is what the database does not have.
 
-    loss_pct, read_success_pct, voltage_compliance_pct : percent, whatever unit the view uses
-    loss_kwh, supplied_kwh, metered_kwh : kWh
+    values : by the names of the catalogue; shares in percent, whatever unit the view uses
     feeder_loss_pct : percent by feeder
     named : issue by meter, of those the suspicious-meters view names
     """
 
     day: date
-    loss_pct: Decimal | None = None
-    loss_kwh: Decimal | None = None
-    supplied_kwh: Decimal | None = None
-    metered_kwh: Decimal | None = None
-    read_success_pct: Decimal | None = None
-    voltage_compliance_pct: Decimal | None = None
-    suspicious_meters: Decimal | None = None
-    open_tasks: Decimal | None = None
-    power_quality_tasks: Decimal | None = None
-    revenue_or_meter_tasks: Decimal | None = None
-    comms_tasks: Decimal | None = None
+    values: Mapping[str, Decimal | None] = field(default_factory=dict)
     feeder_loss_pct: Mapping[str, Decimal] = field(default_factory=dict)
     named: Mapping[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, kpi: str) -> Decimal | None:
+        """The value of a KPI of the catalogue."""
+        return self.values.get(CATALOGUE[kpi].name)
+
+    def of(self, kpi: str, feeder_id: str | None = None) -> Decimal | None:
+        """The value of a KPI of the whole tenant, or with a feeder that feeder's loss."""
+        return self[kpi] if feeder_id is None else self.feeder_loss_pct.get(feeder_id)
+
+
+class ReadKpis(Protocol):
+    """Reads the KPIs of one tenant on a connection whose grid time is `moment`; `before_each` is called before each
+    view is asked."""
+
+    def __call__(
+        self, connection: sa.Connection, moment: datetime, before_each: Callable[[], None] | None = None
+    ) -> Kpis: ...
 
 
 def read_kpis(connection: sa.Connection, schema: Schema, tenant_id: str, day: date) -> Kpis:
     """The KPIs of one day, straight from the views."""
-    found: dict[str, Any] = {}
-    for view_name, kpis in ((OVERVIEW, OVERVIEW_KPIS), (FIELDOPS, FIELDOPS_KPIS)):
+    return kpis_from(schema, day, read_rows(connection, schema, tenant_id, day))
+
+
+def read_rows(
+    connection: sa.Connection, schema: Schema, tenant_id: str, day: date, before_each: Callable[[], None] | None = None
+) -> ViewRows:
+    """One day's rows of each of the four views, a statement a view; [] for a view that is not there."""
+    rows = {}
+    for view in KPI_VIEWS:
+        if before_each is not None:
+            before_each()
+        rows[view] = day_rows(connection, schema, view, tenant_id, day, day)
+    return rows
+
+
+def kpis_from(schema: Schema, day: date, rows: ViewRows) -> Kpis:
+    """The KPIs that one day's rows of the views say."""
+    values: dict[str, Decimal | None] = {}
+    for view_name in (OVERVIEW, FIELDOPS):
         view = schema.views.get(view_name)
         if view is not None:
-            rows = by_role(view, day_rows(connection, schema, view_name, tenant_id, day, day))
+            found = by_role(view, rows[view_name])
             # No row in the task view means that nothing is open, not that nothing is known.
             absent = Decimal(0) if view_name == FIELDOPS else None
-            found.update({kpi: (rows[0][kpi] if rows else absent) for kpi in kpis if view.has(kpi)})
+            for kpi in kpis_of(view_name):
+                if view.has(kpi.role):
+                    values[kpi.name] = found[0][kpi.role] if found else absent
+    named = _named(schema, rows)
     if SUSPICIOUS in schema.views:
-        found["named"] = _named(connection, schema, tenant_id, day)
-        found["suspicious_meters"] = Decimal(len(found["named"]))
-    return Kpis(day, feeder_loss_pct=_feeder_loss(connection, schema, tenant_id, day), **found)
+        values["suspicious_meters"] = Decimal(len(named))
+    return Kpis(day, values, _feeder_loss(schema, rows), named)
 
 
 def why_absent(schema: Schema, kpi: str) -> str:
     """Why there is no value of a KPI."""
-    view_name, role = SOURCES[kpi]
+    view_name, role = ALL[kpi].view, ALL[kpi].role
     if view_name not in schema.views:
         return schema.why_not(view_name)
     if not schema.views[view_name].has(role):
@@ -136,9 +149,16 @@ def closed_days(today: date) -> tuple[date, date]:
     return today - timedelta(days=LOOK_BACK_DAYS), today - timedelta(days=1)
 
 
-def newest_day(connection: sa.Connection, schema: Schema, tenant_id: str, grid_now: datetime) -> date | None:
-    """The newest day the views have around the grid clock, where their days need not be ours."""
-    around = (grid_now.date() - timedelta(days=1), grid_now.date() + timedelta(days=1))
+def newest_day(connection: sa.Connection, schema: Schema, tenant_id: str, grid_now: datetime, timezone: str) -> date:
+    """The day that an existing database's views call today.
+
+    Their days may be local or UTC days, and may begin with the read stamped midnight. Only where these readings of the
+    grid clock differ is a view asked for its newest day among them.
+    """
+    today = local_day(grid_now, timezone)
+    readings = [today, local_day(grid_now + _AN_INSTANT, timezone), *_utc_days(grid_now)]
+    if min(readings) == max(readings):
+        return today
     for view_name in KPI_VIEWS[:2]:
         view = schema.views.get(view_name)
         if view is not None:
@@ -146,11 +166,17 @@ def newest_day(connection: sa.Connection, schema: Schema, tenant_id: str, grid_n
                 f"SELECT max({view.day()}) FROM {view.quoted} "
                 f"WHERE {view.of_tenant()} AND {view.day()} BETWEEN :first AND :last"
             )
-            parameters = {"tenant_id": tenant_id, "first": around[0], "last": around[1]}
+            parameters = {"tenant_id": tenant_id, "first": min(readings), "last": max(readings)}
             day: date | None = connection.execute(statement, parameters).scalar_one()
             if day is not None:
                 return day
-    return None
+    return today
+
+
+def _utc_days(grid_now: datetime) -> tuple[date, date]:
+    """The UTC day of the interval that ends at the grid clock, and that of the grid clock itself."""
+    moment = grid_now.astimezone(UTC)
+    return (moment - _AN_INSTANT).date(), moment.date()
 
 
 def exact(value: Any) -> Decimal | None:
@@ -159,15 +185,16 @@ def exact(value: Any) -> Decimal | None:
     return number if number is not None and number.is_finite() else None
 
 
-def _feeder_loss(connection: sa.Connection, schema: Schema, tenant_id: str, day: date) -> dict[str, Decimal]:
+def _feeder_loss(schema: Schema, rows: ViewRows) -> dict[str, Decimal]:
     view = schema.views.get(FEEDER_LOSS)
     if view is None or not view.has("loss_pct"):
         return {}
-    rows = by_role(view, day_rows(connection, schema, FEEDER_LOSS, tenant_id, day, day))
-    return {row["feeder_id"]: row["loss_pct"] for row in rows if row["loss_pct"] is not None}
+    found = by_role(view, rows[FEEDER_LOSS])
+    return {row["feeder_id"]: row["loss_pct"] for row in found if row["loss_pct"] is not None}
 
 
-def _named(connection: sa.Connection, schema: Schema, tenant_id: str, day: date) -> dict[str, str]:
-    view = schema.require_view(SUSPICIOUS)
-    rows = by_role(view, day_rows(connection, schema, SUSPICIOUS, tenant_id, day, day))
-    return {row["meter_id"]: row.get("issue") or "named" for row in rows}
+def _named(schema: Schema, rows: ViewRows) -> dict[str, str]:
+    view = schema.views.get(SUSPICIOUS)
+    if view is None:
+        return {}
+    return {row["meter_id"]: row.get("issue") or "named" for row in by_role(view, rows[SUSPICIOUS])}

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
-from gridlens_core.explanation.detection import Score
-from gridlens_core.explanation.movement import difference, movement_of, total, value_of
+from gridlens_core.explanation.catalogue import CARD_KPIS
+from gridlens_core.explanation.detection import Score, score_event
 from gridlens_core.explanation.trace import Observation
 from gridlens_core.explanation.truth import Truth
+from gridlens_core.explanation.why import Measured, Why, difference, why_of
 from gridlens_core.meters.events import Event
-
-RECEIPT_KPIS = ("loss_pct", "read_success_pct", "voltage_compliance_pct", "suspicious_meters", "open_tasks")
+from gridlens_core.meters.fleet import Fleet
 
 
 @dataclass(frozen=True)
 class Line:
-    """One KPI of a receipt, over the cycles the event was in: after - before = drift + effect + others."""
+    """One KPI of a receipt, when it was last measured: after - before = drift + effect + others."""
 
     kpi: str
     before: Decimal
@@ -25,17 +26,21 @@ class Line:
     drift: Decimal
     effect: Decimal
     others: Decimal
+    why: Why
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """What one event did. `cycles` are the publish cycles it was in that were measured.
+    """What one event did.
 
+    measured_at : the grid time its lines are of; None where no moment with it was measured
+    exact : whether its effect is known of that moment, and not only cycle by cycle
     usd : not recorded, at the tariff; before_detection_usd : the part until its first meter was named
     """
 
     event: Event
-    cycles: int
+    measured_at: datetime | None
+    exact: bool
     truth: Truth
     usd: float
     score: Score | None
@@ -43,22 +48,51 @@ class Receipt:
     lines: tuple[Line, ...]
 
 
-def receipt_lines(event: Event, seen: Sequence[Observation]) -> tuple[int, tuple[Line, ...]]:
-    """How many measured cycles the event was in, and what they say of each KPI."""
+def receipt_of(
+    event: Event,
+    account: Callable[[datetime], Truth],
+    events: Sequence[Event],
+    fleet: Fleet,
+    seen: Sequence[Observation],
+    tariff_usd_per_kwh: float,
+) -> Receipt:
+    """What one event did.
+
+    account : what it did up to a grid time
+    events : all that may have run beside it; seen : what was observed, the moment itself last
+    """
+    truth = account(seen[-1].grid_now)
+    score = score_event(event, events, fleet, seen)
+    detected_at = score.detected_at if score else None
+    measured = last_measured(event, seen)
+    return Receipt(
+        event=event,
+        measured_at=None if measured is None else measured.grid_now,
+        exact=measured is None or measured.exact,
+        truth=truth,
+        usd=truth.kwh_not_recorded * tariff_usd_per_kwh,
+        score=score,
+        before_detection_usd=None
+        if detected_at is None
+        else account(detected_at).kwh_not_recorded * tariff_usd_per_kwh,
+        lines=() if measured is None else lines_of(event, measured),
+    )
+
+
+def last_measured(event: Event, seen: Sequence[Observation]) -> Measured | None:
+    """The last measured moment of the last day the event touched; the KPIs begin anew at midnight."""
     event_id = str(event.id)
-    inside = [one for one in seen if any(step_id == event_id for step_id, _ in one.steps)]
-    if not inside:
-        return 0, ()
-    # The KPIs of a day begin anew at midnight: the receipt speaks of the last day the event was in.
-    last_day = [one for one in inside if one.kpis.day == inside[-1].kpis.day]
-    return len(inside), tuple(line for kpi in RECEIPT_KPIS if (line := _line(event_id, kpi, last_day)) is not None)
+    measured = (one.measured for one in reversed(seen) if one.measured is not None)
+    return next((one for one in measured if event_id in one.event_ids), None)
 
 
-def _line(event_id: str, kpi: str, inside: Sequence[Observation]) -> Line | None:
-    movements = [movement for one in inside if (movement := movement_of(one, kpi)) is not None]
-    if not movements or value_of(inside[-1].kpis, kpi) is None:
-        return None
-    drift = total(movement.drift for movement in movements)
-    effect = total(movement.effect_of(event_id) for movement in movements)
-    before, after = movements[0].before, movements[-1].after
-    return Line(kpi, before, after, drift, effect, difference(difference(after, before), total((drift, effect))))
+def lines_of(event: Event, measured: Measured) -> tuple[Line, ...]:
+    """What a measured moment says of each KPI and this event."""
+    found = []
+    for kpi in CARD_KPIS:
+        why = why_of(measured, kpi)
+        if why is not None:
+            effect = why.effect_of(str(event.id))
+            others = difference(difference(why.change, why.drift), effect)
+            found.append(Line(kpi, why.before, why.now, why.drift, effect, others, why))
+    return tuple(found)

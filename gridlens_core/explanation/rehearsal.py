@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from gridlens_core.clock import check_interval
-from gridlens_core.database.schema import Schema
 from gridlens_core.errors import BadInputError, DatabaseBusyError
-from gridlens_core.explanation.kpis import Kpis
-from gridlens_core.explanation.movement import ReadKpis
+from gridlens_core.explanation.kpis import Kpis, ReadKpis
 from gridlens_core.meters.events import Event, NewEvent
-from gridlens_core.meters.fleet import Fleet
-from gridlens_core.publishing.publisher import publish_cycle, read_grid_now
+from gridlens_core.publishing.publisher import Plan, publish_cycle
 
 MOST_CYCLES = 12
 ATTEMPTS = 5  # when a real cycle came in between
@@ -44,58 +40,51 @@ class Rehearsal:
     cycles: tuple[RehearsedCycle, ...]
 
 
-def rehearse(
+def run_ahead(
     connection: sa.Connection,
-    schema: Schema,
-    fleet: Fleet,
-    event: NewEvent,
+    plan: Plan,
     read: ReadKpis,
     *,
-    grid_now: datetime,
-    wall: datetime,
-    cycles: int,
-    interval_minutes: int,
-    supply: bool,
-) -> Rehearsal:
+    events: Sequence[Event] | None = None,
+    also: Sequence[Event] = (),
+    goes_on: Callable[[int], bool],
+) -> list[tuple[datetime, Kpis]]:
+    """Publishes intervals inside a savepoint and rolls them back: (read_at, KPIs) of each.
+
+    events, also : as of `publish_cycle`
+    goes_on : asked before each interval, with how many there were
+    """
+    savepoint = connection.begin_nested()
+    try:
+        seen: list[tuple[datetime, Kpis]] = []
+        now = plan.grid_now(connection)
+        while goes_on(len(seen)):
+            cycle = publish_cycle(connection, plan, grid_now=now, events=events, also=also, lock=False)
+            now = cycle.read_at
+            seen.append((now, read(connection, now)))
+        return seen
+    finally:
+        savepoint.rollback()
+
+
+def rehearse(connection: sa.Connection, plan: Plan, event: NewEvent, read: ReadKpis, cycles: int) -> Rehearsal:
     """Runs the cycles twice inside savepoints, without and with the event, and leaves nothing behind.
 
     Takes no lock on the tenant, so that real publishing goes on meanwhile: where a real cycle came in between, it
     begins again from there. Raises DatabaseBusyError where that happens time after time.
     """
-    check_interval(interval_minutes)
     if not 1 <= cycles <= MOST_CYCLES:
         raise BadInputError.of("cycles", cycles, f"1 to {MOST_CYCLES}")
     rehearsed = as_event(event)
-
-    def path(also: Sequence[Event]) -> list[tuple[datetime, Kpis]]:
-        savepoint = connection.begin_nested()
-        try:
-            seen = []
-            for _ in range(cycles):
-                cycle = publish_cycle(
-                    connection,
-                    schema,
-                    fleet,
-                    wall=wall,
-                    interval_minutes=interval_minutes,
-                    supply=supply,
-                    also=also,
-                    lock=False,
-                )
-                seen.append((cycle.read_at, read(connection, cycle.read_at)))
-            return seen
-        finally:
-            savepoint.rollback()
-
     for _ in range(ATTEMPTS):
+        grid_now = plan.grid_now(connection)
         before = read(connection, grid_now)
-        without, with_event = path(()), path((rehearsed,))
-        since = read_grid_now(connection, schema, fleet.tenant_id, wall, interval_minutes)
-        if since == grid_now:
+        without = run_ahead(connection, plan, read, goes_on=lambda done: done < cycles)
+        with_event = run_ahead(connection, plan, read, also=(rehearsed,), goes_on=lambda done: done < cycles)
+        if plan.grid_now(connection) == grid_now:
             pairs = zip(with_event, without, strict=True)
             found = tuple(RehearsedCycle(read_at, kpis, clean) for (read_at, kpis), (_, clean) in pairs)
-            return Rehearsal(rehearsed, interval_minutes, before, found)
-        grid_now = since
+            return Rehearsal(rehearsed, plan.interval_minutes, before, found)
     raise DatabaseBusyError("Cycles are being published too quickly for a rehearsal; stop the timer and try again.")
 
 

@@ -1,69 +1,75 @@
-"""KPIs as they were seen at each grid time, and what each cycle's movement was made of.
+"""KPIs as they were seen at each grid time, and what they were made of with and without the events.
 Kept in memory and in a file beside the data, so that a restart in the middle of a demo forgets nothing."""
 
 from __future__ import annotations
 
-import json
+import logging
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from datetime import date, datetime
-from decimal import Decimal
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from gridlens_core.explanation.kpis import Kpis
+from gridlens_core.explanation.why import Measured
 
-BY_NAME = ("feeder_loss_pct", "named")
 KEEP = 400  # observations: four days of 15-minute intervals
+REWRITE_LINES = 4 * KEEP  # a longer file is written anew with what is kept
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Observation:
-    """The KPIs at a grid time; for a cycle of our own also before it, and after each step of its publishing.
-
-    before : at the grid clock the cycle began at
-    clean : had the interval been published without any event; None for a cycle that was not measured
-    steps : (event id, KPIs) with that event added to those before it; the last equals `kpis`
-    began_at : the grid clock the cycle began at
-    """
+    """The KPIs at a grid time; `measured` where what they are made of was measured then."""
 
     grid_now: datetime
     kpis: Kpis
-    before: Kpis | None = None
-    clean: Kpis | None = None
-    steps: tuple[tuple[str, Kpis], ...] = ()
-    began_at: datetime | None = None
+    measured: Measured | None = None
+
+
+_LINES = TypeAdapter(Observation)
 
 
 class Trace:
     """Observations of one tenant, one per grid time, oldest first. Safe to share between threads, and by
-    processes that use one data directory."""
+    processes that use one data directory. A file that cannot be written costs the memory of past KPIs, nothing else;
+    `problem` then says so."""
 
     def __init__(self, path: Path) -> None:
+        self.problem = ""
         self._path = path
         self._lock = Lock()
         self._seen: list[Observation] = []
-        self._read_up_to = -1  # size of the file as last read
+        self._file = -1  # which file was read, for another process may have put a new one in its place
+        self._read_up_to = 0  # bytes of it
+        self._lines = 0
 
     def observe(self, observation: Observation) -> None:
-        """Remembers what was seen; for one grid time the first observation stands, unless a measured one comes."""
+        """Remembers what was seen; for one grid time the last stands, and a measured one before one that is not."""
         with self._lock:
             self._refresh()
             if not _add(self._seen, observation):
                 return
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(_to_json(observation)) + "\n")
-            self._read_up_to = self._path.stat().st_size
+            try:
+                self._write(observation)
+                self.problem = ""
+            except OSError as error:
+                if not self.problem:
+                    log.warning("The trace of KPIs seen cannot be written: %s.", error)
+                self.problem = f"KPIs seen are not kept beyond this process: {error.strerror}."
 
     def forget(self) -> None:
         """Starts anew, after a reset."""
         with self._lock:
-            self._seen = []
-            self._path.unlink(missing_ok=True)
-            self._read_up_to = -1
+            self._begin_anew()
+            try:
+                self._path.unlink(missing_ok=True)
+            except OSError as error:
+                self.problem = f"The KPIs seen before the reset could not be removed: {error.strerror}."
 
     def all(self) -> Sequence[Observation]:
         """Everything seen, oldest first."""
@@ -71,81 +77,69 @@ class Trace:
             self._refresh()
             return tuple(self._seen)
 
-    def at(self, moment: datetime) -> Kpis | None:
-        """The KPIs at `moment`, or the last ones seen before it; None where nothing was seen that early."""
-        seen = self.all()
-        position = bisect_right([observation.grid_now for observation in seen], moment)
-        return seen[position - 1].kpis if position else None
+    def at(self, moment: datetime) -> Observation | None:
+        """What was seen at just this grid time."""
+        return next((one for one in reversed(self.all()) if one.grid_now == moment), None)
 
-    def latest(self, most: int) -> Sequence[Observation]:
-        """The last observations, oldest first."""
-        return self.all()[-most:]
+    def _write(self, observation: Observation) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if self._lines >= REWRITE_LINES:
+            fresh = self._path.with_suffix(".new")
+            fresh.write_bytes(b"".join(_line(one) for one in self._seen))
+            fresh.replace(self._path)
+            found = self._path.stat()
+            self._file, self._read_up_to, self._lines = found.st_ino, found.st_size, len(self._seen)
+            return
+        with self._path.open("ab") as file:
+            file.write(_line(observation))
+            self._read_up_to = file.tell()
+        self._file, self._lines = self._path.stat().st_ino, self._lines + 1
 
     def _refresh(self) -> None:
-        """Reads what another process added; a line that cannot be read holds nothing but a view's past."""
+        """Reads what another process added since the last look; a line that cannot be read is passed over."""
         try:
-            size = self._path.stat().st_size
+            found = self._path.stat()
+            if (found.st_ino, found.st_size) == (self._file, self._read_up_to):
+                return
+            if found.st_ino != self._file or found.st_size < self._read_up_to:
+                self._begin_anew()
+            with self._path.open("rb") as file:
+                file.seek(self._read_up_to)
+                lines = file.read().splitlines()
+                read_up_to = file.tell()
         except OSError:
-            size = -1
-        if size == self._read_up_to:
+            if self._read_up_to:
+                self._begin_anew()  # another process has reset the demo
             return
-        self._seen = []
-        if size > 0:
-            for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
-                try:
-                    _add(self._seen, _from_json(json.loads(line)))
-                except (ValueError, KeyError, TypeError, ArithmeticError):
-                    continue
-        self._read_up_to = size
+        for observation in _read(lines):
+            _add(self._seen, observation)
+        self._file, self._read_up_to, self._lines = found.st_ino, read_up_to, self._lines + len(lines)
+
+    def _begin_anew(self) -> None:
+        self._seen, self._file, self._read_up_to, self._lines = [], -1, 0, 0
+
+
+def _line(observation: Observation) -> bytes:
+    return _LINES.dump_json(observation) + b"\n"
+
+
+def _read(lines: Iterable[bytes]) -> Iterable[Observation]:
+    for line in lines:
+        try:
+            yield _LINES.validate_json(line)
+        except ValueError:
+            continue
 
 
 def _add(seen: list[Observation], observation: Observation) -> bool:
-    """Puts an observation in its place, in order of grid time; False where a better one is there."""
+    """Puts an observation in its place, in order of grid time; False where nothing is new in it."""
     position = bisect_right([one.grid_now for one in seen], observation.grid_now)
     there = seen[position - 1] if position and seen[position - 1].grid_now == observation.grid_now else None
     if there is None:
         seen.insert(position, observation)
-    elif there.clean is None and observation.clean is not None:
-        seen[position - 1] = observation
-    else:
+    elif there == observation or (there.measured is not None and observation.measured is None):
         return False
+    else:
+        seen[position - 1] = observation
     del seen[:-KEEP]
     return True
-
-
-def _to_json(observation: Observation) -> dict[str, Any]:
-    return {
-        "grid_now": observation.grid_now.isoformat(),
-        "kpis": _kpis_to_json(observation.kpis),
-        "before": observation.before and _kpis_to_json(observation.before),
-        "clean": observation.clean and _kpis_to_json(observation.clean),
-        "steps": [[event_id, _kpis_to_json(kpis)] for event_id, kpis in observation.steps],
-        "began_at": observation.began_at and observation.began_at.isoformat(),
-    }
-
-
-def _from_json(saved: Mapping[str, Any]) -> Observation:
-    return Observation(
-        datetime.fromisoformat(saved["grid_now"]),
-        _kpis_from_json(saved["kpis"]),
-        saved["before"] and _kpis_from_json(saved["before"]),
-        saved["clean"] and _kpis_from_json(saved["clean"]),
-        tuple((event_id, _kpis_from_json(kpis)) for event_id, kpis in saved["steps"]),
-        saved["began_at"] and datetime.fromisoformat(saved["began_at"]),
-    )
-
-
-def _kpis_to_json(kpis: Kpis) -> dict[str, Any]:
-    plain = {name: None if value is None else str(value) for name, value in vars(kpis).items() if name not in BY_NAME}
-    losses = {feeder: str(loss) for feeder, loss in kpis.feeder_loss_pct.items()}
-    return {**plain, "feeder_loss_pct": losses, "named": dict(kpis.named)}
-
-
-def _kpis_from_json(saved: Mapping[str, Any]) -> Kpis:
-    numbers: dict[str, Any] = {
-        kpi.name: None if saved[kpi.name] is None else Decimal(saved[kpi.name])
-        for kpi in fields(Kpis)
-        if kpi.name not in ("day", *BY_NAME)
-    }
-    feeders = {feeder: Decimal(loss) for feeder, loss in saved["feeder_loss_pct"].items()}
-    return Kpis(date.fromisoformat(saved["day"]), feeder_loss_pct=feeders, named=saved["named"], **numbers)

@@ -12,8 +12,8 @@ from uuid import UUID
 import numpy as np
 import sqlalchemy as sa
 
-from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, INTERVAL_MINUTES, as_utc
-from gridlens_core.database.event_log import events_in_window
+from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, INTERVAL_MINUTES
+from gridlens_core.database.reads import WITNESSES, reads_of
 from gridlens_core.database.schema import Schema
 from gridlens_core.meters.emulator import (
     Reads,
@@ -23,18 +23,17 @@ from gridlens_core.meters.emulator import (
     event_meters,
     sagged_dv,
     theft_share,
+    yearly_share,
 )
 from gridlens_core.meters.events import Event
 from gridlens_core.meters.fleet import Fleet
 from gridlens_core.meters.noise import Flags
-from gridlens_core.meters.patterns import YEARLY_SHARE
 from gridlens_core.meters.profiles import SLOT_MINUTES, Floats, Ints
 from gridlens_core.meters.voltage_limits import LOW_VOLTAGE_V
 
 SLOTS_PER_YEAR = 365.25 * 24 * 60 / SLOT_MINUTES
 
 LONGEST = timedelta(minutes=max(INTERVAL_MINUTES))
-WITNESSES = 20  # other meters, whose reads tell of intervals that none of the event's meters was read in
 MISFIT = 0.15  # of the energy; the next shorter interval than was published is off by a third
 
 
@@ -79,59 +78,85 @@ class _Account:
         return np.outer(event_meters(event, self.honest.fleet), event_intervals(event, self.honest.span))
 
 
-def event_truth(connection: sa.Connection, schema: Schema, fleet: Fleet, event: Event, grid_now: datetime) -> Truth:
-    """Reads the event's meters and intervals back and compares them with the honest reads."""
-    meters = event_meters(event, fleet)
-    end = min(grid_now, event.ends_at + LONGEST)
-    events = events_in_window(connection, fleet.tenant_id, event.starts_at - LONGEST, end)
-    due = altered = missing = low = kept_mwh = unread_wh = 0
-    for account in _accounts(connection, schema, fleet, meters, events, event.starts_at, end):
-        here = account.where(event)
-        due += int(here.sum())
-        if event.event_type == "theft":
-            kept = _thefts_mwh(account, events)[0].get(event.id, np.zeros((1, 1), np.int64))
-            altered += int((kept != 0).sum())
-            kept_mwh += int(kept.sum())
-        elif event.event_type == "voltage-sag":
-            changed, sagged = _sag_reads(account, events, event)
-            altered += int(changed.sum())
-            low += int((sagged & (account.voltage_dv < 10 * LOW_VOLTAGE_V)).sum())
-        elif event.event_type == "comms-outage":
-            silenced = here & ~account.arrived & account.honest.sent
-            missing += int(silenced.sum())
-            unread_wh += int(account.honest.honest_wh[silenced].sum())
-    return Truth(
-        meters=int(meters.sum()),
-        reads_due=due,
-        reads_altered=altered,
-        reads_missing=missing,
-        reads_low_voltage=low,
-        kwh_not_recorded=kept_mwh / 1_000_000,
-        kwh_unread=unread_wh / 1000,
-        kwh_a_year=_kwh_a_year(fleet, event, events, min(grid_now, event.ends_at)),
-    )
+class Ledger:
+    """What was published of the meters and intervals that some events touch, beside the honest reads.
+
+    Events act one after another in the order they were written, so that the parts add up to the whole.
+    """
+
+    def __init__(self, fleet: Fleet, events: Sequence[Event], accounts: Sequence[_Account]) -> None:
+        self._fleet = fleet
+        self._events = events
+        self._accounts = accounts
+        self._thefts = [_thefts_mwh(account, events)[0] for account in accounts]
+
+    def truth(self, event: Event, grid_now: datetime) -> Truth:
+        """What one of the events did, up to the grid clock."""
+        due = altered = missing = low = kept_mwh = unread_wh = 0
+        for account, thefts in zip(self._accounts, self._thefts, strict=True):
+            until = np.array([moment <= grid_now for moment in account.honest.span.read_times], dtype=bool)
+            here = account.where(event) & until
+            if not here.any():
+                continue
+            due += int(here.sum())
+            if event.event_type == "theft" and event.id in thefts:
+                kept = np.where(until, thefts[event.id], 0)
+                altered += int((kept != 0).sum())
+                kept_mwh += int(kept.sum())
+            elif event.event_type == "voltage-sag":
+                changed, sagged = _sag_reads(account, self._events, event)
+                altered += int((changed & until).sum())
+                low += int((sagged & until & (account.voltage_dv < 10 * LOW_VOLTAGE_V)).sum())
+            elif event.event_type == "comms-outage":
+                silenced = here & ~account.arrived & account.honest.sent
+                missing += int(silenced.sum())
+                unread_wh += int(account.honest.honest_wh[silenced].sum())
+        return Truth(
+            meters=int(event_meters(event, self._fleet).sum()),
+            reads_due=due,
+            reads_altered=altered,
+            reads_missing=missing,
+            reads_low_voltage=low,
+            kwh_not_recorded=kept_mwh / 1_000_000,
+            kwh_unread=unread_wh / 1000,
+            kwh_a_year=_kwh_a_year(self._fleet, event, self._events, min(grid_now, event.ends_at)),
+        )
+
+    def kwh_not_recorded(self, start: datetime) -> float:
+        """Energy that the thefts among the events kept from being recorded in the reads after `start` [kWh]."""
+        kept_mwh = 0
+        for account, thefts in zip(self._accounts, self._thefts, strict=True):
+            after = np.array([moment > start for moment in account.honest.span.read_times], dtype=bool)
+            kept_mwh += sum(int(np.where(after, kept, 0).sum()) for kept in thefts.values())
+        return kept_mwh / 1_000_000
 
 
-def kwh_not_recorded(
+def read_ledger(
     connection: sa.Connection,
     schema: Schema,
     fleet: Fleet,
     events: Sequence[Event],
-    start: datetime,
     grid_now: datetime,
-) -> float:
-    """Energy that these thefts kept from being recorded, in the reads after `start` up to the grid clock [kWh]."""
-    asked = [event for event in events if event.event_type == "theft"]
-    if not asked or start >= grid_now:
-        return 0.0
-    acting = events_in_window(connection, fleet.tenant_id, start - LONGEST, grid_now)
-    meters = np.logical_or.reduce([event_meters(event, fleet) for event in asked])
-    first = max(start, min(event.starts_at for event in asked))
-    kept_mwh = 0
-    for account in _accounts(connection, schema, fleet, meters, acting, first, grid_now):
-        kept = _thefts_mwh(account, acting)[0]
-        kept_mwh += sum(int(kept[event.id].sum()) for event in asked if event.id in kept)
-    return kept_mwh / 1_000_000
+    intervals: Sequence[datetime] = (),
+) -> Ledger:
+    """Reads back, in one statement, what was published of the events' meters while they ran.
+
+    events : in the order they were written, with all that acted beside the ones that are asked for
+    intervals : ends of intervals known to be published, also of those of which no read arrived
+    """
+    begun = [event for event in events if event.starts_at < min(grid_now, event.ends_at)]
+    if not begun:
+        return Ledger(fleet, events, ())
+    meters = np.logical_or.reduce([event_meters(event, fleet) for event in begun])
+    start = min(event.starts_at for event in begun)
+    end = min(grid_now, max(event.ends_at for event in begun) + LONGEST)
+    if not meters.any():
+        return Ledger(fleet, events, ())
+    # Other meters tell of intervals that none of the events' meters was read in.
+    others = np.flatnonzero(~meters)
+    meters[others[:: max(1, len(others) // WITNESSES)]] = True
+    published = _published(connection, schema, fleet.take(meters), (start - LONGEST, end), intervals)
+    return Ledger(fleet, events, tuple(_accounts(published, events, start)))
 
 
 def _thefts_mwh(account: _Account, events: Sequence[Event]) -> tuple[dict[UUID, Ints], Floats]:
@@ -195,37 +220,24 @@ def _kwh_a_year(fleet: Fleet, event: Event, events: Sequence[Event], moment: dat
         if other.id == event.id:
             break
         if other.event_type == "theft" and other.starts_at <= moment <= other.ends_at:
-            left = left * (1.0 - _yearly_fraction(other) * event_meters(other, fleet))
-    return float(left.sum()) / 1000 * SLOTS_PER_YEAR * _yearly_fraction(event)
+            left = left * (1.0 - _yearly_fraction(fleet, other) * event_meters(other, fleet))
+    return float((left * _yearly_fraction(fleet, event)).sum()) / 1000 * SLOTS_PER_YEAR
 
 
-def _yearly_fraction(event: Event) -> float:
-    return event.fraction * YEARLY_SHARE[event.pattern]
+def _yearly_fraction(fleet: Fleet, event: Event) -> Floats:
+    """(n_meters,) the part of a year's energy that the theft would take of each of its meters."""
+    return event.fraction * yearly_share(fleet, event_meters(event, fleet), event.pattern)
 
 
 # --- published reads ------------------------------------------------------------------------------------
 
 
-def _accounts(
-    connection: sa.Connection,
-    schema: Schema,
-    fleet: Fleet,
-    meters: Flags,
-    events: Sequence[Event],
-    start: datetime,
-    end: datetime,
-) -> Iterator[_Account]:
-    """The chosen meters' reads after `start` and up to `end`, in spans of even intervals.
+def _accounts(published: _Published, events: Sequence[Event], start: datetime) -> Iterator[_Account]:
+    """The reads after `start`, in spans of even intervals.
 
     How long an interval was is told by the distance to the read before, unless the reads say otherwise: a demo
-    that was left alone goes on with a gap (docs/contracts.md, "The grid clock").
+    that was left alone goes on with a gap.
     """
-    if start >= end or not meters.any():
-        return
-    others = np.flatnonzero(~meters)
-    seen = meters.copy()
-    seen[others[:: max(1, len(others) // WITNESSES)]] = True
-    published = _published(connection, schema, fleet.take(seen), start - LONGEST, end)
     lengths: list[tuple[datetime, int]] = []
     for before, moment in pairwise([start - 2 * LONGEST, *published.times]):
         if moment > start:
@@ -281,28 +293,22 @@ class _Published:
         return _Account(honest, self.arrived[:, columns], self.recorded_mwh[:, columns], self.voltage_dv[:, columns])
 
 
-def _published(connection: sa.Connection, schema: Schema, fleet: Fleet, after: datetime, end: datetime) -> _Published:
-    """The fleet's reads after `after` and up to `end`."""
-    reads = schema.require_reads()
-    volts_column = f"CAST({reads['voltage']} AS double precision)" if reads.has("voltage") else "NULL::float8"
-    statement = sa.text(
-        f"SELECT CAST({reads['meter_id']} AS text) AS meter_id, {reads.moment('read_at')} AS read_at, "
-        f"CAST({reads['kwh']} AS double precision) AS kwh, {volts_column} AS volts "
-        f"FROM {reads.quoted} WHERE {reads.of_tenant()} "
-        f"AND {reads['read_at']} > {reads.from_moment('read_at', ':after')} "
-        f"AND {reads['read_at']} <= {reads.from_moment('read_at', ':end')} "
-        f"AND {reads['meter_id']} = ANY(CAST(:meters AS {reads.type_of('meter_id')}[]))"
-    )
-    parameters = {"tenant_id": fleet.tenant_id, "after": after, "end": end, "meters": list(fleet.meter_ids)}
-    found = [
-        (row.meter_id, as_utc(row.read_at), row.kwh, row.volts) for row in connection.execute(statement, parameters)
-    ]
-    times = tuple(sorted({moment for _, moment, _, _ in found}))
+def _published(
+    connection: sa.Connection,
+    schema: Schema,
+    fleet: Fleet,
+    between: tuple[datetime, datetime],
+    intervals: Sequence[datetime],
+) -> _Published:
+    """The fleet's reads after the one time and up to the other."""
+    after, end = between
+    found = reads_of(connection, schema, fleet.tenant_id, meters=fleet.meter_ids, after=after, until=end)
+    times = tuple(sorted({read.read_at for read in found} | {at for at in intervals if after < at <= end}))
     row_of = {meter: row for row, meter in enumerate(fleet.meter_ids)}
     column_of = {moment: column for column, moment in enumerate(times)}
     arrived = np.zeros((len(fleet), len(times)), dtype=bool)
     kwh, volts = np.full(arrived.shape, np.nan), np.full(arrived.shape, np.nan)
-    for meter, moment, energy, voltage in found:
-        at = row_of[meter], column_of[moment]
-        arrived[at], kwh[at], volts[at] = True, energy, voltage
+    for read in found:
+        at = row_of[read.meter_id], column_of[read.read_at]
+        arrived[at], kwh[at], volts[at] = True, read.kwh, read.volts
     return _Published(fleet, times, arrived, np.rint(kwh * 1_000_000), np.rint(volts * 10))

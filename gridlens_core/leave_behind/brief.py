@@ -1,32 +1,26 @@
-"""The leave-behind: what was just shown, gathered once for the one-page brief and the slides.
+"""The leave-behind: what was just shown, gathered from one moment for the one-page brief and the slides.
 Every figure comes from where the pages have theirs; nothing is computed anew for paper."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import takewhile
 
-from gridlens_core import words
-from gridlens_core.clock import day_start
-from gridlens_core.demo.demo import Demo
 from gridlens_core.display.branding import Brand, renamed
-from gridlens_core.display.control_room import NATURAL_DRIFT, ControlRoom, Look, Why, why_moved
+from gridlens_core.display.control_room import ControlRoom, control_room
+from gridlens_core.display.labels import Label
+from gridlens_core.explanation.catalogue import ALL, CARD_KPIS, CATALOGUE, OF_FEEDERS
 from gridlens_core.explanation.detection import Score, session_score
-from gridlens_core.explanation.kpis import Kpis
+from gridlens_core.explanation.moment import Moment
 from gridlens_core.explanation.money import Money, money_of
-from gridlens_core.explanation.movement import total, value_of
-from gridlens_core.explanation.receipts import RECEIPT_KPIS, Receipt
-from gridlens_core.explanation.trace import Observation
+from gridlens_core.explanation.receipts import Receipt
+from gridlens_core.explanation.why import Measured, Why, total, why_of
 from gridlens_core.meters.events import Event
 
 SESSION_HOURS = 24  # of grid time; what is over longer was not just shown
-ATTEMPTS = 3  # to gather everything between two publish cycles
-FEEDER_LOSS = "feeder_loss_pct"
-FALLS_WHEN_BAD = ("read_success_pct", "voltage_compliance_pct")
 
 
 @dataclass(frozen=True)
@@ -34,7 +28,8 @@ class KpiRow:
     """One KPI over what was shown: before + drift + effect = now, to the last digit.
 
     worst : the highest or lowest that was seen, whichever is worse for this KPI
-    drift, effect : natural drift and all events together; None where a cycle was not measured
+    drift, effect : natural drift and all events together; None where that was not measured
+    feeder_id : whose loss it is; None for a KPI of the whole tenant
     """
 
     kpi: str
@@ -44,6 +39,8 @@ class KpiRow:
     now: Decimal | None
     drift: Decimal | None
     effect: Decimal | None
+    feeder_id: str | None = None
+    why: Why | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +52,7 @@ class Brief:
     leading : the costliest theft, or without any theft the newest event; the chart and the waterfall are about it
     room : the control room, its chart of the leading event's feeder
     since, until : the part of the KPIs' day that `kpis` and `why` are about
+    labels : what each event is called, by its id
     money : of all receipts together
     """
 
@@ -73,6 +71,7 @@ class Brief:
     until: datetime
     kpis: tuple[KpiRow, ...]
     why: Why | None
+    labels: Mapping[str, Label]
     money: Money
     score: Score | None
 
@@ -82,15 +81,34 @@ class Brief:
         return f"Simulated events on {self.tenant_id}"
 
 
-def make_brief(demo: Demo, brand: Brand, tenant_id: str) -> Brief:
-    """Everything of one moment: gathered again when a publish cycle came in between."""
-    pulse = demo.pulse(tenant_id)
-    for _ in range(ATTEMPTS):
-        brief, before = _gather(demo, brand, tenant_id), pulse
-        pulse = demo.pulse(tenant_id)
-        if pulse == before:
-            break
-    return brief
+def brief_of(at: Moment, brand: Brand) -> Brief:
+    """The brief of a moment."""
+    receipts = just_shown(at.receipts, at.grid_now)
+    leading = _leading(receipts)
+    room = control_room(at, leading.event.feeder_id if leading else None)
+    measured = _measured(at, receipts)
+    begun = min((one.event.starts_at for one in receipts), default=at.grid_now)
+    brief = Brief(
+        brand=brand.name,
+        tenant_id=at.tenant_id,
+        timezone=at.timezone,
+        grid_now=at.grid_now,
+        database=at.site.title,
+        meters=len(at.fleet),
+        feeders=len(at.fleet.feeders),
+        tariff_usd_per_kwh=at.tariff_usd_per_kwh,
+        receipts=receipts,
+        leading=leading,
+        room=room,
+        since=measured.since if measured else at.grid_now,
+        until=measured.grid_now if measured else at.grid_now,
+        kpis=_kpi_rows(at, measured, leading),
+        why=_why(measured, leading) if measured and leading else None,
+        labels=room.labels,
+        money=money_of(receipts[::-1], begun, at.grid_now, at.tariff_usd_per_kwh),
+        score=session_score([one.score for one in receipts if one.score is not None]),
+    )
+    return _branded(brief, brand)
 
 
 def just_shown(receipts: Sequence[Receipt], grid_now: datetime) -> tuple[Receipt, ...]:
@@ -105,55 +123,20 @@ def file_stem(tenant_id: str, local_time: datetime) -> str:
     return f"gridlens-{re.sub(r'[^A-Za-z0-9_-]+', '_', tenant_id)[:60]}-{local_time:%Y%m%d-%H%M}"
 
 
-def _gather(demo: Demo, brand: Brand, tenant_id: str) -> Brief:
-    grid_now = demo.pulse(tenant_id).grid_now
-    fleet, events = demo.fleet(tenant_id), demo.events(tenant_id)
-    receipts = just_shown(demo.receipts(tenant_id), grid_now)
-    leading = _leading(receipts)
-    room = demo.control_room(tenant_id, leading.event.feeder_id if leading else None)
-    seen = demo.trace(tenant_id).all()
-    kpis, history = _day_shown(room.kpis, seen, [one.event for one in receipts])
-    at = Look(
-        schema=demo.schema,
-        fleet=fleet,
-        grid_now=grid_now,
-        kpis=kpis,
-        events=events,
-        kpis_of=grid_now,
-        history=history,
-        tariff_usd_per_kwh=demo.settings.tariff_usd_per_kwh,
-        is_local=demo.database.is_local,
-    )
-    begun = min((one.event.starts_at for one in receipts), default=grid_now)
-    since = max(begun, day_start(kpis.day, fleet.timezone)) if receipts else grid_now
-    shown = [one.event for one in receipts]
-    brief = Brief(
-        brand=brand.name,
-        tenant_id=tenant_id,
-        timezone=fleet.timezone,
-        grid_now=grid_now,
-        database="Local database" if demo.database.is_local else "Existing database",
-        meters=len(fleet),
-        feeders=len(fleet.feeders),
-        tariff_usd_per_kwh=at.tariff_usd_per_kwh,
-        receipts=receipts,
-        leading=leading,
-        room=room,
-        since=since,
-        until=history[-1].grid_now if history else grid_now,
-        kpis=_kpi_rows(at, shown, since, leading),
-        why=_why(at, shown, leading.event) if leading else None,
-        money=money_of(receipts[::-1], begun, grid_now, at.tariff_usd_per_kwh),
-        score=session_score([one.score for one in receipts if one.score is not None]),
-    )
-    return _branded(brief, brand)
+def _measured(at: Moment, receipts: Sequence[Receipt]) -> Measured | None:
+    """The moment as it was measured; the KPIs begin anew at midnight, so of older events the last one of their day."""
+    if at.measured is not None and at.measured.event_ids:
+        return at.measured
+    ids = {str(one.event.id) for one in receipts}
+    measured = (one.measured for one in reversed(at.history) if one.measured is not None)
+    return next((one for one in measured if ids & set(one.event_ids)), None)
 
 
-def _why(at: Look, shown: Sequence[Event], leading: Event) -> Why | None:
+def _why(measured: Measured, leading: Receipt) -> Why | None:
     """What moved the KPI the leading event is about; its feeder's loss where the database has no loss of the whole."""
-    why = why_moved(at, shown, leading.kind.kpi)
-    if why is None and leading.event_type == "theft" and leading.feeder_id is not None:
-        return why_moved(at, shown, FEEDER_LOSS, leading.feeder_id)
+    why = why_of(measured, leading.event.kind.kpi)
+    if why is None and leading.event.event_type == "theft" and leading.event.feeder_id is not None:
+        return why_of(measured, OF_FEEDERS.name, leading.event.feeder_id)
     return why
 
 
@@ -166,14 +149,17 @@ def _branded(brief: Brief, brand: Brand) -> Brief:
         return replace(one, feeder_id=one.feeder_id and brand.in_words(one.feeder_id))
 
     receipts = tuple(replace(one, event=event(one.event)) for one in brief.receipts)
-    steps = [replace(step, label=brand.in_words(step.label)) for step in brief.why.steps] if brief.why else []
+    room = renamed(brief.room, brand)
     return replace(
         brief,
         receipts=receipts,
         leading=_leading(receipts),
-        room=renamed(brief.room, brand),
-        kpis=tuple(replace(row, label=brand.in_words(row.label)) for row in brief.kpis),
-        why=brief.why and replace(brief.why, steps=tuple(steps)),
+        room=room,
+        kpis=tuple(
+            replace(row, label=brand.in_words(row.label), feeder_id=row.feeder_id and brand.in_words(row.feeder_id))
+            for row in brief.kpis
+        ),
+        labels=room.labels,
     )
 
 
@@ -182,34 +168,23 @@ def _leading(receipts: Sequence[Receipt]) -> Receipt | None:
     return max(thefts, key=lambda one: one.usd) if thefts else receipts[-1] if receipts else None
 
 
-def _day_shown(now: Kpis, seen: Sequence[Observation], events: Sequence[Event]) -> tuple[Kpis, Sequence[Observation]]:
-    """The KPIs begin anew at midnight: those of the last day an event was in, and what was seen up to its end."""
-    ids = {str(event.id) for event in events}
-    touched = [one.kpis.day for one in seen if any(ids & set(step_id.split("+")) for step_id, _ in one.steps)]
-    if not touched or touched[-1] == now.day:
-        return now, seen
-    history = list(takewhile(lambda one: one.kpis.day <= touched[-1], seen))
-    return history[-1].kpis, history
-
-
-def _kpi_rows(at: Look, events: Sequence[Event], since: datetime, leading: Receipt | None) -> tuple[KpiRow, ...]:
-    rows = [_kpi_row(at, events, since, kpi, words.KPI_WORDS[kpi][0], None) for kpi in RECEIPT_KPIS]
+def _kpi_rows(at: Moment, measured: Measured | None, leading: Receipt | None) -> tuple[KpiRow, ...]:
+    rows = [_kpi_row(at, measured, kpi, CATALOGUE[kpi].label, None) for kpi in CARD_KPIS]
     feeder = leading.event.feeder_id if leading and leading.event.event_type == "theft" else None
     if feeder is not None:
-        rows.insert(1, _kpi_row(at, events, since, FEEDER_LOSS, f"Loss today, {feeder}", feeder))
+        rows.insert(1, _kpi_row(at, measured, OF_FEEDERS.name, f"{OF_FEEDERS.label}, {feeder}", feeder))
     return tuple(row for row in rows if row.now is not None)
 
 
-def _kpi_row(at: Look, events: Sequence[Event], since: datetime, kpi: str, label: str, feeder_id: str | None) -> KpiRow:
-    now = value_of(at.kpis, kpi, feeder_id)
-    why = why_moved(at, events, kpi, feeder_id)
-    of_day = [one for one in at.history if one.kpis.day == at.kpis.day]
-    earlier = [one for one in of_day if one.grid_now <= since]
-    values = [value_of(one.kpis, kpi, feeder_id) for one in [*earlier[-1:], *of_day[len(earlier) :]]]
-    known = [value for value in [*values, now] if value is not None]
-    worst = (min if kpi in FALLS_WHEN_BAD else max)(known) if events and known else None
+def _kpi_row(at: Moment, measured: Measured | None, kpi: str, label: str, feeder_id: str | None) -> KpiRow:
+    if measured is None:
+        return KpiRow(kpi, label, None, None, at.kpis.of(kpi, feeder_id), None, None, feeder_id)
+    now = measured.now
+    shown = [one.kpis for one in at.history if measured.since <= one.grid_now and one.kpis.day == now.day]
+    values = [value for kpis in (*shown, now) if (value := kpis.of(kpi, feeder_id)) is not None]
+    worst = (min if ALL[kpi].falls_when_bad else max)(values) if values else None
+    why = why_of(measured, kpi, feeder_id)
     if why is None:
-        return KpiRow(kpi, label, values[0] if events and values else None, worst, now, None, None)
-    drift = total(step.change for step in why.steps if step.label == NATURAL_DRIFT)
-    effect = total(step.change for step in why.steps if step.label != NATURAL_DRIFT)
-    return KpiRow(kpi, label, why.before, worst, now, drift, effect)
+        return KpiRow(kpi, label, None, worst, now.of(kpi, feeder_id), None, None, feeder_id)
+    effect = total(one.change for one in why.effects)
+    return KpiRow(kpi, label, why.before, worst, why.now, why.drift, effect, feeder_id, why)

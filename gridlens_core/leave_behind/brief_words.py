@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 
 from gridlens_core import words
-from gridlens_core.display.control_room import NATURAL_DRIFT, Step, Why
+from gridlens_core.display import kpi_words, sentences
+from gridlens_core.display.figures import waterfall
 from gridlens_core.explanation.money import Money
 from gridlens_core.explanation.receipts import Receipt
-from gridlens_core.leave_behind.brief import Brief
+from gridlens_core.explanation.why import total
+from gridlens_core.leave_behind.brief import Brief, KpiRow
 from gridlens_core.meters.events import Event
 from gridlens_core.meters.voltage_limits import LOW_VOLTAGE_V
 
 MOST_EVENTS = 5  # rows that a page and a slide have room for; the sums are of all
-MOST_STEPS = 3
 MOST_LETTERS = 14  # of a feeder's or meter's name in a table
-OTHER_EVENTS = "other events"
 EVENT_HEAD = ("Event", "When", "Meters", "Reads", "Energy", "So far", "A year", "Named", "Lost before")
-KPI_HEAD = ("KPI", "Before", "Worst", "Now", "Natural drift", "Events")
-KPI_NOTE = "Counts are of open cases, which come and go; their worst is what counts."
+DRIFT_HEAD, EFFECT_HEAD = "Natural drift", "Effect of events"
+KPI_HEAD = ("KPI", "Before", "Worst", "Now", DRIFT_HEAD, EFFECT_HEAD)
+KPI_NOTE = "Effect: the KPI with the events less the KPI without them, at the same moment."
 
 
 @dataclass(frozen=True)
@@ -29,26 +29,6 @@ class Fact:
     label: str
     value: str
     note: str
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One bar of the waterfall, from `start` to `end`; `cause` is an event type, `total` the first and the last bar."""
-
-    label: str
-    start: float
-    end: float
-    text: str
-    cause: str | None = None
-    total: bool = False
-
-    @property
-    def low(self) -> float:
-        return min(self.start, self.end)
-
-    @property
-    def high(self) -> float:
-        return max(self.start, self.end)
 
 
 def title(brief: Brief) -> str:
@@ -72,11 +52,11 @@ def headline(brief: Brief) -> str:
     event, truth = brief.leading.event, brief.leading.truth
     name = f"{event.name[0].upper()}{event.name[1:]} on {short(event.where, 24)}"
     if event.event_type == "theft":
+        in_a_year = sentences.in_a_year(event, truth, brief.tariff_usd_per_kwh)
         taken = f"{name}: {words.energy(truth.kwh_not_recorded)} unrecorded, {words.dollars(brief.leading.usd)}"
         if event.ends_at > brief.grid_now:
-            return f"{taken} so far, {a_year(brief, brief.leading)} a year if nobody looks."
-        ran = words.span(event.ends_at - event.starts_at)
-        return f"{taken}. Ended after {ran}; unseen, it would cost {a_year(brief, brief.leading)} a year."
+            return f"{taken} so far. {in_a_year}"
+        return f"{taken}. Ended after {words.span(event.ends_at - event.starts_at)}. {in_a_year}"
     if event.event_type == "voltage-sag":
         return f"{name}: {words.count(truth.reads_low_voltage)} low-voltage intervals, and no energy lost."
     if event.event_type == "comms-outage":
@@ -89,11 +69,11 @@ def story(brief: Brief) -> str:
     parts = []
     row = next((row for row in brief.kpis if row.kpi == "feeder_loss_pct"), None)
     if row is not None and row.drift is not None and row.effect is not None:
-        feeder = short(brief.leading.event.where, 24) if brief.leading else ""
+        feeder = short(row.feeder_id or "", 24)
+        drift, effect = _parts(row)
         parts.append(
             f"{feeder}'s loss today rose from {words.percent(row.before)} to {words.percent(row.worst)} at the worst "
-            f"and stands at {words.percent(row.now)}; events {words.points(row.effect)}, "
-            f"natural drift {words.points(row.drift)}."
+            f"and stands at {words.percent(row.now)}; {EFFECT_HEAD.lower()} {effect}, {DRIFT_HEAD.lower()} {drift}."
             if row.effect > 0
             else f"The loss column of this database does not rise under theft ({words.points(row.effect)})."
         )
@@ -124,8 +104,8 @@ def facts(brief: Brief) -> list[Fact]:
     found = []
     for row in brief.kpis:
         if row.kpi in ("loss_pct", "read_success_pct", "voltage_compliance_pct"):
-            value = words.kpi_value(row.kpi, row.now)
-            note = "" if row.before is None else f"from {words.kpi_value(row.kpi, row.before)}"
+            value = kpi_words.value_of(row.kpi, row.now)
+            note = "" if row.before is None else f"from {kpi_words.value_of(row.kpi, row.before)}"
             found.append(Fact(row.label, value, note))
     found.insert(1, Fact("Lost to theft", words.dollars(brief.money.lost_usd), _a_year(brief.money)))
     found.insert(2, Fact("Detected", *_detected(brief)))
@@ -153,8 +133,8 @@ def detection_facts(brief: Brief) -> list[Fact]:
 
 def _a_year(money: Money) -> str:
     parts = [
-        f"{words.dollars(usd)} a year {what}"
-        for usd, what in ((money.at_risk_usd_a_year, "if nobody looks"), (money.recovered_usd_a_year, "recovered"))
+        f"{words.dollars(usd)} {what}"
+        for usd, what in ((money.at_risk_usd_a_year, "if for a year"), (money.recovered_usd_a_year, "a year recovered"))
         if usd
     ]
     return words.and_list(parts) or "no theft"
@@ -240,50 +220,27 @@ def kpi_rows(brief: Brief) -> list[tuple[str, ...]]:
     return [
         (
             short(row.label, 28),
-            words.kpi_value(row.kpi, row.before),
-            words.kpi_value(row.kpi, row.worst),
-            words.kpi_value(row.kpi, row.now),
-            _part(row.kpi, row.drift),
-            _part(row.kpi, row.effect),
+            kpi_words.value_of(row.kpi, row.before),
+            kpi_words.value_of(row.kpi, row.worst),
+            kpi_words.value_of(row.kpi, row.now),
+            *_parts(row),
         )
         for row in brief.kpis
     ]
 
 
-def _part(kpi: str, change: Decimal | None) -> str:
-    return words.UNKNOWN if change is None or not kpi.endswith("_pct") else words.change_of(kpi, change)
-
-
-def bars(why: Why) -> list[Bar]:
-    """The waterfall: before, natural drift, the events with the largest effect, what is left, and now."""
-    drift = [step for step in why.steps if step.label == NATURAL_DRIFT]
-    events = [step for step in why.steps if step.label != NATURAL_DRIFT]
-    showing = [step for step in events if words.shows_change(words.change_of(why.kpi, step.change))]
-    kept = sorted(showing, key=lambda step: abs(step.change), reverse=True)[:MOST_STEPS]
-    rest = sum((step.change for step in events if step not in kept), Decimal(0))
-    steps = [*drift, *(step for step in events if step in kept)]
-    if rest:
-        steps.append(Step(OTHER_EVENTS, None, rest))
-    level = why.before
-    drawn = [Bar("before", 0.0, float(level), words.kpi_value(why.kpi, level), total=True)]
-    for step in steps:
-        before, level = level, level + step.change
-        text = words.change_of(why.kpi, step.change)
-        drawn.append(Bar(step.label, float(before), float(level), text, step.cause))
-    return [*drawn, Bar("after", 0.0, float(why.now), words.kpi_value(why.kpi, why.now), total=True)]
-
-
-def axis(drawn: list[Bar]) -> tuple[float, float]:
-    """A span that shows the steps: from nought where they are large, else from a little under the least."""
-    ends = [end for bar in drawn for end in ((bar.end,) if bar.total else (bar.start, bar.end))]
-    low, high = min(ends), max(ends)
-    room = max(high - low, abs(high) * 0.01, 0.01)
-    return (low - room * 0.6 if low > 4 * room else min(0.0, low * 1.15)), high + room * 0.35
+def _parts(row: KpiRow) -> tuple[str, str]:
+    """Natural drift and the events' effect, rounded so that they add up to what stands before and now."""
+    if row.why is None:
+        return words.UNKNOWN, words.UNKNOWN
+    drift, effects = kpi_words.printed_parts(row.why)
+    effect = total(effects.values())
+    return kpi_words.change_of(row.kpi, drift), kpi_words.change_of(row.kpi, effect)
 
 
 def axis_note(kpi: str, low: float) -> str:
     """A cut axis is told of."""
-    return f"The axis begins at {words.kpi_value(kpi, low)}."
+    return f"The axis begins at {kpi_words.value_of(kpi, low)}."
 
 
 def short(name: str, most: int = MOST_LETTERS) -> str:
@@ -294,10 +251,10 @@ def short(name: str, most: int = MOST_LETTERS) -> str:
 def why_sentence(brief: Brief) -> str:
     """What the waterfall shows, in words; also its text for those who cannot see it."""
     if brief.why is None:
-        return "Not split: a cycle was published without being measured, or the KPI is not in this database."
-    parts = words.and_list([f"{bar.label} {bar.text}" for bar in bars(brief.why) if not bar.total])
+        return "Not split: the moment was not measured, or the KPI is not in this database."
+    parts = words.and_list([f"{bar.label} {bar.text}" for bar in waterfall(brief.why, brief.labels) if not bar.total])
     label, kpi = _why_label(brief), brief.why.kpi
-    moved = f"{label}: {words.kpi_value(kpi, brief.why.before)} to {words.kpi_value(kpi, brief.why.now)}"
+    moved = f"{label}: {kpi_words.value_of(kpi, brief.why.before)} to {kpi_words.value_of(kpi, brief.why.now)}"
     return f"{moved}; {parts}." if parts else f"{moved}."
 
 
@@ -343,8 +300,10 @@ def method(brief: Brief) -> tuple[str, str, str]:
     """How it was done, in three sentences."""
     return (
         "Every KPI is read from the database's own views, which cannot see the events.",
-        "Each publish cycle is first run without events and then with each one added, inside savepoints: the "
-        "difference is an event's effect, the rest natural drift, and they add up to the movement exactly.",
+        "An event's effect is what the views say with it less what they say without it, at the same moment; both were "
+        "asked of the database, inside savepoints that were rolled back. Drift and effects add up exactly."
+        if brief.why is None or brief.why.exact
+        else brief.why.note,
         f"The events and the reads are simulated; energy and dollars not recorded (at "
         f"{words.dollars(brief.tariff_usd_per_kwh)} per kWh) and the detection score are ground truth of the emulator.",
     )

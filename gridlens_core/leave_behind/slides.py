@@ -17,6 +17,7 @@ from pptx.oxml.ns import qn
 from pptx.util import Inches, Pt
 
 from gridlens_core import colours, words
+from gridlens_core.display import figures
 from gridlens_core.leave_behind import brief_words
 from gridlens_core.leave_behind.brief import Brief
 from gridlens_core.meters.events import Event, colour_of
@@ -170,8 +171,8 @@ def _why(slide: Any, brief: Brief) -> None:
 def _waterfall(slide: Any, brief: Brief, box: tuple[float, float, float, float]) -> None:
     """Stacked columns: what carries a bar has no fill. Parts under nought stack downwards by themselves."""
     assert brief.why is not None
-    bars = brief_words.bars(brief.why)
-    low, high = brief_words.axis(bars)
+    bars = figures.waterfall(brief.why, brief.labels)
+    low, high = figures.axis(bars, brief.why.kpi)
     chart_data = CategoryChartData(number_format="0.00")
     chart_data.categories = [_text(bar.label) for bar in bars]
     chart_data.add_series(BASE, [max(bar.low, 0.0) + min(bar.high, 0.0) for bar in bars])

@@ -12,7 +12,9 @@ from zoneinfo import ZoneInfo
 
 from gridlens_core import colours
 from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES
-from gridlens_core.display.control_room import CHART_HOURS, Why
+from gridlens_core.display import figures
+from gridlens_core.explanation.moment import CHART_HOURS
+from gridlens_core.explanation.why import Why
 from gridlens_core.leave_behind import brief_words
 from gridlens_core.leave_behind.brief import Brief
 from gridlens_core.meters.events import colour_of
@@ -87,8 +89,8 @@ def energy(brief: Brief, width: int, height: int) -> str:
 
 def waterfall(brief: Brief, why: Why, width: int, height: int) -> str:
     """From before to after: natural drift and the effect of each event."""
-    bars = brief_words.bars(why)
-    low, high = brief_words.axis(bars)
+    bars = figures.waterfall(why, brief.labels)
+    low, high = figures.axis(bars, why.kpi)
     root = _root(width, height, "Why it moved", brief_words.why_sentence(brief))
     _patterns(root)
     top, bottom = 16.0, height - 54.0

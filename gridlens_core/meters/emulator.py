@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import numpy as np
 
@@ -15,8 +16,8 @@ from gridlens_core.meters.fleet import Fleet
 from gridlens_core.meters.gaps import MISSING_SHARE, background_missing
 from gridlens_core.meters.load_model import technical_loss_wh
 from gridlens_core.meters.noise import Flags
-from gridlens_core.meters.patterns import weights
-from gridlens_core.meters.profiles import SLOT_MINUTES, Floats, Ints
+from gridlens_core.meters.patterns import YEARLY_SHARE, Pattern, weights
+from gridlens_core.meters.profiles import QUARTERS_PER_DAY, SLOT_MINUTES, Floats, Ints
 from gridlens_core.meters.voltage_limits import NOMINAL_V, SAG_BAND
 
 # A voltage sag, in tenths of a volt on a 120 V base.
@@ -25,6 +26,9 @@ SAG_DEPTH_DV = 53
 SAG_SPREAD_DV = 3  # meters keep part of their honest spread around the sagged level
 SAG_REFERENCE_DV = 1210
 SAG_LIMITS_DV = (round(10 * SAG_BAND[0] * NOMINAL_V), round(10 * SAG_BAND[1] * NOMINAL_V) - 1)  # 108.0 to 113.9 V
+
+# A week of each season stands for a year; any year would do, for the model knows none.
+SEASON_WEEKS = tuple(datetime(2025, month, day, tzinfo=UTC) for month, day in ((1, 13), (4, 14), (7, 14), (10, 13)))
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -171,6 +175,26 @@ def theft_share(event: Event, span: Span, timezone: str) -> Floats:
     """(n_intervals,) the fraction of the honest energy that is not recorded, by the theft's severity and pattern."""
     starts = [moment - timedelta(minutes=span.minutes) for moment in span.read_times]
     return event.fraction * weights(event.pattern, event.id, event.starts_at, starts, timezone)
+
+
+def yearly_share(fleet: Fleet, chosen: Flags, pattern: Pattern) -> Floats:
+    """(n_meters,) the share of a year's energy that falls into a pattern's hours, by each meter's own profile.
+
+    chosen : (n_meters,) the meters asked for; the others are 0
+    """
+    share = np.zeros(len(fleet))
+    if pattern in YEARLY_SHARE:
+        share[chosen] = YEARLY_SHARE[pattern]
+        return share
+    taken, used = np.zeros(int(chosen.sum())), np.zeros(int(chosen.sum()))
+    for monday in SEASON_WEEKS:
+        week = Span(monday, SLOT_MINUTES, 7 * QUARTERS_PER_DAY)
+        starts = [moment - timedelta(minutes=SLOT_MINUTES) for moment in week.read_times]
+        honest_wh, _ = honest_intervals(fleet.take(chosen), week)
+        taken += honest_wh @ weights(pattern, UUID(int=0), monday, starts, fleet.timezone)
+        used += honest_wh.sum(axis=1)
+    share[chosen] = taken / np.maximum(used, 1)
+    return share
 
 
 def _missing(fleet: Fleet, span: Span, share: float) -> Flags:

@@ -25,6 +25,7 @@ class Fleet:
     meter_ids, feeder_ids : n_meters strings, each meter beside its feeder
     traits : the load model's arrays, (n_meters,)
     habits : what the meters' own history says, None for a synthetic fleet
+    missing_share : of the reads that are due, those that do not arrive in ordinary life
     timezone : IANA zone whose local time drives the customers' habits
     """
 
@@ -34,6 +35,7 @@ class Fleet:
     timezone: str
     traits: MeterTraits
     habits: Habits | None = None
+    missing_share: float = MISSING_SHARE
 
     def __len__(self) -> int:
         return len(self.meter_ids)
@@ -73,17 +75,12 @@ class Fleet:
 
     def with_habits(self, habits: Habits) -> Fleet:
         """The same meters, whose reads continue their history."""
-        return replace(self, habits=habits)
+        return replace(self, habits=habits, missing_share=habits.missing_share)
 
     @property
     def mean_wh_per_slot(self) -> NDArray[np.float64]:
         """(n_meters,) long-run energy of a quarter hour [Wh]."""
         return self.traits.mean_wh_per_slot if self.habits is None else self.habits.mean_wh_per_slot
-
-    @property
-    def missing_share(self) -> float:
-        """Part of the reads due that do not arrive although no event touches them."""
-        return MISSING_SHARE if self.habits is None else self.habits.missing_share
 
     def honest_slots(self, first_slot: int, n_slots: int) -> HonestReads:
         """Honest reads (n_meters, n_slots), by the load model or by the meters' own habits."""

@@ -26,14 +26,8 @@ PATTERN_WORDS: dict[Pattern, str] = {
 NIGHT_BEGINS, NIGHT_ENDS = 22, 6  # local hours
 RAMP_HOURS = 24.0
 
-# Share of a year's energy that a pattern reaches if the load is flat; for the dollars a year.
-YEARLY_SHARE: dict[Pattern, float] = {
-    "bypass": 1.0,
-    "nightly": (24 - NIGHT_BEGINS + NIGHT_ENDS) / 24,
-    "weekend": 2 / 7,
-    "slow-ramp": 1.0,
-    "intermittent": 0.5,
-}
+# Share of a year's energy that patterns reach whatever the load; for the others it depends on when the meters use it.
+YEARLY_SHARE: dict[Pattern, float] = {"bypass": 1.0, "slow-ramp": 1.0, "intermittent": 0.5}
 
 # RFC 9562 leaves UUID version 8 to applications: "gl", the pattern's number, then random bits. An id made by
 # gen_random_uuid() of PostgreSQL, as other services use, has version 4 and means bypass.

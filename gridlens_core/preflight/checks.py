@@ -9,10 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from gridlens_core.database.bindings import read_corrections
 from gridlens_core.database.connection import Database, connect, is_pooled
 from gridlens_core.database.queries import query
-from gridlens_core.database.schema import READS_TABLE, discover
+from gridlens_core.database.schema import READS_TABLE
 from gridlens_core.demo.demo import Demo
 from gridlens_core.errors import DatabaseUnavailableError, GridLensError, SettingsError
 from gridlens_core.preflight.findings import Finding, Subject
@@ -53,10 +52,10 @@ def preflight(demo: Demo, tenant_id: str, *, trial: bool = True) -> list[Finding
         if tenant_id not in settings.tenants:
             return [_tenant_not_named(tenant_id, settings.tenants)]
         if settings.database_url is None:
-            demo.start()
-            database = demo.database
-        elif demo.ready:
-            database = demo.database
+            demo.session.start()
+            database = demo.session.database
+        elif demo.session.ready:
+            database = demo.session.database
         else:
             database = opened = connect(settings.database_url.get_secret_value(), is_local=False)
         return _all(demo, database, tenant_id, trial)
@@ -90,11 +89,7 @@ def _all(demo: Demo, database: Database, tenant_id: str, trial: bool) -> list[Fi
     database.ping()
     milliseconds = 1000 * (monotonic() - began)
     findings = [_connection(database, milliseconds)]
-    corrections = read_corrections(demo.settings.data_dir)
-    with database.transaction(read_only=True) as connection:
-        schema = discover(connection, corrections, tenants=demo.settings.tenants, today=demo.clock().date())
-    if not database.is_local:
-        demo.adopt(schema)
+    schema = demo.session.look_again(database)
     subject = Subject(demo, database, schema, tenant_id)
     sections: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
         ("Server", lambda: _server(subject)),
@@ -218,7 +213,7 @@ def _grants(subject: Subject) -> Iterator[Finding]:
 
 
 def _writing(subject: Subject) -> Finding:
-    if subject.demo.api_key is None:
+    if subject.demo.session.api_key is None:
         return Finding(
             "Writing", "degraded", "off for dashboard and API: GRIDLENS_API_KEY is not set",
             "Set GRIDLENS_API_KEY to a long secret and start again.",

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Literal
 
 import sqlalchemy as sa
 
-from gridlens_core.clock import local_day
 from gridlens_core.database.connection import Database, plain_errors
 from gridlens_core.database.schema import Schema
 from gridlens_core.demo.demo import Demo
-from gridlens_core.explanation.kpis import Kpis, newest_day, read_kpis
+from gridlens_core.explanation.kpis import Kpis, read_kpis
 
 State = Literal["passed", "degraded", "blocked"]
 
@@ -47,10 +46,7 @@ class Subject:
 
     def kpis(self, connection: sa.Connection, grid_now: datetime) -> Kpis:
         """Today's, by whatever day the views call today."""
-        local = local_day(grid_now, self.demo.settings.timezone)
-        day: date = local
-        if not self.database.is_local:
-            day = newest_day(connection, self.schema, self.tenant_id, grid_now) or local
+        day = self.demo.session.site.kpi_day(connection, self.schema, self.tenant_id, grid_now)
         return read_kpis(connection, self.schema, self.tenant_id, day)
 
 

@@ -17,18 +17,18 @@ from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, local_day
 from gridlens_core.database.bindings import BINDINGS_FILE
 from gridlens_core.database.connection import plain_errors
 from gridlens_core.database.queries import query
+from gridlens_core.database.reads import latest_read_at, select_reads
 from gridlens_core.database.schema import FEEDER_LOSS, OVERVIEW, Schema
-from gridlens_core.demo.demo import QUICK_VIEWS_S, Demo
+from gridlens_core.demo.demo import Demo
 from gridlens_core.errors import GridLensError
 from gridlens_core.explanation.kpis import Kpis
-from gridlens_core.explanation.movement import value_of
 from gridlens_core.meters.emulator import Span, emulate
 from gridlens_core.meters.events import Event
 from gridlens_core.meters.fleet import Fleet
 from gridlens_core.preflight.findings import Finding, Subject, rolled_back
 from gridlens_core.preflight.fitness import TITLES
 from gridlens_core.publishing import seeding as startup
-from gridlens_core.publishing.history import interval_of, latest_read_at
+from gridlens_core.publishing.history import interval_of
 from gridlens_core.publishing.publisher import read_grid_now, write_reads
 
 FAR_AHEAD = timedelta(days=2)  # of the grid clock, more than a demo runs
@@ -39,7 +39,7 @@ KEPT_ENOUGH = 0.995  # of a trial's energy; less was rounded or changed on the w
 
 def history(subject: Subject, trial: bool) -> Iterator[Finding]:
     demo, schema, tenant_id = subject.demo, subject.schema, subject.tenant_id
-    wall = demo.clock()
+    wall = demo.session.clock()
     with subject.reading() as connection:
         latest = latest_read_at(connection, schema, tenant_id)
         now = read_grid_now(connection, schema, tenant_id, wall, DEFAULT_INTERVAL_MINUTES)
@@ -49,7 +49,7 @@ def history(subject: Subject, trial: bool) -> Iterator[Finding]:
     yield Finding("History: volume", "passed", size + tables)
     yield _freshness(demo, tenant_id, latest, wall)
     if subject.database.is_local:
-        fleet = demo.fleet(tenant_id)
+        fleet = demo.desk.fleet(tenant_id)
     else:
         with subject.reading() as connection:
             today = local_day(now, demo.settings.timezone)
@@ -57,7 +57,7 @@ def history(subject: Subject, trial: bool) -> Iterator[Finding]:
     minutes = DEFAULT_INTERVAL_MINUTES
     if latest is not None:
         with subject.reading() as connection:
-            minutes = interval_of(connection, schema.require_reads(), tenant_id, fleet.meter_ids[0], latest)
+            minutes = interval_of(connection, schema, tenant_id, fleet.meter_ids[0], latest)
     yield _fleet(fleet, minutes, learned=latest is not None)
     if minutes != DEFAULT_INTERVAL_MINUTES:
         yield Finding(
@@ -107,7 +107,7 @@ def _trial(subject: Subject, fleet: Fleet, minutes: int) -> Iterator[Finding]:
     """Publishes the next interval clean and under a theft, each rolled back, and reads what became of it."""
     schema, tenant_id = subject.schema, subject.tenant_id
     with rolled_back(subject.database) as connection:
-        now = read_grid_now(connection, schema, tenant_id, subject.demo.clock(), minutes)
+        now = read_grid_now(connection, schema, tenant_id, subject.demo.session.clock(), minutes)
         span = Span(now, minutes)
         clean = connection.begin_nested()
         try:
@@ -126,10 +126,10 @@ def _trial(subject: Subject, fleet: Fleet, minutes: int) -> Iterator[Finding]:
         with plain_errors():
             before = subject.kpis(connection, span.end)
         seconds = monotonic() - began
-        yield _speed(seconds)
+        yield _speed(seconds, subject.demo.settings.explain_budget_s)
         yield from _levels(before)
         clean.rollback()
-        if seconds > QUICK_VIEWS_S:
+        if seconds > subject.demo.settings.explain_budget_s:
             return
         with plain_errors():
             write_reads(
@@ -142,15 +142,8 @@ def _trial(subject: Subject, fleet: Fleet, minutes: int) -> Iterator[Finding]:
 
 def _kept(connection: sa.Connection, schema: Schema, fleet: Fleet, span: Span) -> tuple[int, float]:
     """How many of the trial's reads stand, and their energy."""
-    reads = schema.require_reads()
-    statement = sa.text(
-        f"SELECT count(*) AS reads, coalesce(sum(CAST({reads['kwh']} AS double precision)), 0) AS kwh "
-        f"FROM {reads.quoted} WHERE {reads.of_tenant()} "
-        f"AND {reads['read_at']} = {reads.from_moment('read_at', ':read_at')} "
-        f"AND {reads['meter_id']} = ANY(CAST(:meters AS {reads.type_of('meter_id')}[]))"
-    )
-    parameters = {"tenant_id": fleet.tenant_id, "read_at": span.end, "meters": list(fleet.meter_ids)}
-    row = connection.execute(statement, parameters).one()
+    what = "count(*) AS reads, coalesce(sum({kwh}), 0) AS kwh"
+    row = select_reads(connection, schema, fleet.tenant_id, what, at=span.end, meters=fleet.meter_ids).one()
     return int(row.reads), float(row.kwh)
 
 
@@ -203,8 +196,8 @@ def _tomorrow(subject: Subject, fleet: Fleet, span: Span) -> Finding:
     return Finding("Reads: partitions", "passed", "there for the next day")
 
 
-def _speed(seconds: float) -> Finding:
-    if seconds <= QUICK_VIEWS_S:
+def _speed(seconds: float, budget_s: float) -> Finding:
+    if seconds <= budget_s:
         return Finding("KPI views: time", "passed", f"all four in {1000 * seconds:.0f} ms")
     return Finding(
         "KPI views: time", "degraded", f"{seconds:.1f} s: pages show the last answers, and movements are not measured",
@@ -214,7 +207,7 @@ def _speed(seconds: float) -> Finding:
 
 def _levels(kpis: Kpis) -> Iterator[Finding]:
     """A day's loss that no utility has is said, not shown in silence."""
-    loss = kpis.loss_pct
+    loss = kpis["loss_pct"]
     if loss is not None and not -ODD_LOSS_PCT <= loss <= ODD_LOSS_PCT:
         yield Finding(
             "Overview: level", "degraded", f"loss today is {words.percent(loss)}, which no utility has",
@@ -232,7 +225,7 @@ def _under_theft(clean: Kpis, stolen: Kpis, fleet: Fleet) -> Iterator[Finding]:
     feeder = next(iter(clean.feeder_loss_pct), None)
     for view_name, kpi, of_feeder in ((OVERVIEW, "loss_pct", None), (FEEDER_LOSS, "feeder_loss_pct", feeder)):
         before, after = (
-            value_of(kpis, kpi, of_feeder) if kpi == "loss_pct" or of_feeder else None for kpis in (clean, stolen)
+            kpis.of(kpi, of_feeder) if kpi == "loss_pct" or of_feeder else None for kpis in (clean, stolen)
         )
         if before is None or after is None:
             continue

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 from statistics import mode
-from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
 from gridlens_core.clock import INTERVAL_MINUTES, as_utc, day_start
-from gridlens_core.database.schema import Relation, Schema
+from gridlens_core.database.reads import hops, latest_read_at, select_reads
+from gridlens_core.database.schema import Schema
 from gridlens_core.errors import DatabaseNotReadyError
 from gridlens_core.meters.fleet import Fleet, fleet_of
 from gridlens_core.meters.habits import Habits
@@ -27,23 +27,6 @@ HOURS = 24
 MOST_KWH = 100_000
 MOST_V = 100_000
 AWAY_SHARE = 0.2  # a meter that missed more of its reads was away, and is no measure of ordinary gaps
-
-
-def latest_read_at(
-    connection: sa.Connection, schema: Schema, tenant_id: str, until: datetime | None = None
-) -> datetime | None:
-    """`read_at` of the tenant's newest read, up to `until` where that is given; None where it has none."""
-    reads = schema.require_reads()
-    newest = reads.moment("read_at", "max({})")
-    bound = "" if until is None else f"AND {reads['read_at']} <= {reads.from_moment('read_at', ':until')}"
-    statement = sa.text(
-        f"WITH RECURSIVE hop AS ({_hops(reads, bound)}) SELECT {newest} FROM hop"
-        if schema.newest_by_hops
-        else f"SELECT {newest} FROM {reads.quoted} WHERE {reads.of_tenant()} {bound}"
-    )
-    parameters = {"tenant_id": tenant_id} | ({} if until is None else {"until": until})
-    found = connection.execute(statement, parameters).scalar_one()
-    return None if found is None else as_utc(found)
 
 
 def learn_fleet(
@@ -66,33 +49,20 @@ def learn_fleet(
             f"The recent reads of {tenant_id} name no feeder in {reads.name_of('feeder_id')!r}, so no fleet can be had."
         )
     fleet = fleet_of(tenant_id, list(meters), list(meters.values()), seed=seed, timezone=timezone)
-    minutes = interval_of(connection, reads, tenant_id, fleet.meter_ids[0], last)
+    minutes = interval_of(connection, schema, tenant_id, fleet.meter_ids[0], last)
     days = min(MOST_DAYS, max(1, MOST_READS * minutes // (len(fleet) * 24 * 60)))
     return fleet.with_habits(
         _habits(fleet, _hourly_sums(connection, schema, fleet, last - timedelta(days=days), last), minutes)
     )
 
 
-def _hops(reads: Relation, bound: str) -> str:
-    """From meter to meter down an index that leads with tenant and meter, where max() would read it all."""
-    columns = f"{reads['meter_id']}, {reads['read_at']}"
-    newest_first = f"{bound} ORDER BY {reads['meter_id']} DESC, {reads['read_at']} DESC LIMIT 1"
-    return (
-        f"(SELECT {columns} FROM {reads.quoted} WHERE {reads.of_tenant()} {newest_first}) "
-        f"UNION ALL SELECT n.* FROM hop CROSS JOIN LATERAL (SELECT {columns} FROM {reads.quoted} r "
-        f"WHERE r.{reads.of_tenant()} AND r.{reads['meter_id']} < hop.{reads['meter_id']} {newest_first}) n"
-    )
-
-
-def interval_of(connection: sa.Connection, reads: Relation, tenant_id: str, meter_id: str, latest: datetime) -> int:
+def interval_of(connection: sa.Connection, schema: Schema, tenant_id: str, meter_id: str, latest: datetime) -> int:
     """Minutes between one meter's recent reads: the usual distance, if GridLens can publish it, else 15."""
-    statement = sa.text(
-        f"SELECT {reads.moment('read_at')} AS read_at FROM {reads.quoted} WHERE {reads.of_tenant()} "
-        f"AND {reads['meter_id']} = CAST(:meter_id AS {reads.type_of('meter_id')}) "
-        f"AND {reads['read_at']} > {reads.from_moment('read_at', ':after')} ORDER BY 1 DESC LIMIT 200"
-    )
-    parameters = {"tenant_id": tenant_id, "meter_id": meter_id, "after": latest - timedelta(days=FLEET_DAYS)}
-    times = [as_utc(row.read_at) for row in connection.execute(statement, parameters)]
+    found = select_reads(
+        connection, schema, tenant_id, "{read_at} AS read_at", tail="ORDER BY 1 DESC LIMIT 200",
+        meter=meter_id, after=latest - timedelta(days=FLEET_DAYS),
+    )  # fmt: skip
+    times = [as_utc(row.read_at) for row in found]
     steps = [int((later - earlier).total_seconds()) // 60 for later, earlier in pairwise(times)]
     usual = mode(steps) if steps else SLOT_MINUTES
     return usual if usual in INTERVAL_MINUTES else SLOT_MINUTES
@@ -101,25 +71,27 @@ def interval_of(connection: sa.Connection, reads: Relation, tenant_id: str, mete
 def _meters(connection: sa.Connection, schema: Schema, tenant_id: str, last: datetime) -> dict[str, str]:
     """meter id -> its feeder in its newest read, of every meter read in the days up to `last`, in the order of ids."""
     reads = schema.require_reads()
+    after = last - timedelta(days=FLEET_DAYS)
     until = f"AND {reads['read_at']} <= {reads.from_moment('read_at', ':last')}"
     lately = f"{until} AND {reads['read_at']} > {reads.from_moment('read_at', ':after')}"
     if schema.newest_by_hops:
         meter, feeder = reads["meter_id"], reads["feeder_id"]
         statement = sa.text(
-            f"WITH RECURSIVE hop AS ({_hops(reads, until)}) "
+            f"WITH RECURSIVE hop AS ({hops(reads, until)}) "
             f"SELECT CAST(hop.{meter} AS text) AS meter_id, CAST(n.{feeder} AS text) AS feeder_id FROM hop "
             f"CROSS JOIN LATERAL (SELECT {feeder} FROM {reads.quoted} r WHERE r.{reads.of_tenant()} "
             f"AND r.{meter} = hop.{meter} {lately} AND {feeder} IS NOT NULL "
             f"ORDER BY {reads['read_at']} DESC LIMIT 1) n ORDER BY 1"
         )
     else:
-        statement = sa.text(
-            f"SELECT CAST({reads['meter_id']} AS text) AS meter_id, "
-            f"(array_agg(CAST({reads['feeder_id']} AS text) ORDER BY {reads['read_at']} DESC))[1] AS feeder_id "
-            f"FROM {reads.quoted} WHERE {reads.of_tenant()} {lately} "
-            f"AND {reads['feeder_id']} IS NOT NULL GROUP BY 1 ORDER BY 1"
-        )
-    parameters = {"tenant_id": tenant_id, "after": last - timedelta(days=FLEET_DAYS), "last": last}
+        found = select_reads(
+            connection, schema, tenant_id,
+            "{meter_id} AS meter_id, (array_agg({feeder_id} ORDER BY {time_column} DESC))[1] AS feeder_id",
+            tail="AND {feeder_id} IS NOT NULL GROUP BY 1 ORDER BY 1",
+            after=after, until=last,
+        )  # fmt: skip
+        return {row.meter_id: row.feeder_id for row in found}
+    parameters = {"tenant_id": tenant_id, "after": after, "last": last}
     return {row.meter_id: row.feeder_id for row in connection.execute(statement, parameters)}
 
 
@@ -127,39 +99,31 @@ def _hourly_sums(
     connection: sa.Connection, schema: Schema, fleet: Fleet, start: datetime, end: datetime
 ) -> Sequence[sa.RowMapping]:
     """Exact sums by meter and local hour, and by local quarter hour of the whole fleet."""
-    reads = schema.require_reads()
-    local = f"({reads.moment('read_at', 'r.{}')} AT TIME ZONE :timezone - interval '1 microsecond')"
-    volts = f"CAST(r.{reads['voltage']} AS double precision)" if reads.has("voltage") else ""
-    voltage = f"avg({volts}) FILTER (WHERE {volts} BETWEEN 1 AND {MOST_V})" if volts else "NULL::float8"
-    untouched = f"AND NOT {_touched_by_event(reads)}" if schema.has_events else ""
-    statement = sa.text(
-        f"""SELECT CAST(r.{reads["meter_id"]} AS text) AS meter_id,
-               CAST(extract(hour FROM {local}) AS int) AS hour,
-               CAST(extract(hour FROM {local}) * 4 + floor(extract(minute FROM {local}) / 15) AS int) AS quarter,
-               count(*) AS reads, sum(CAST(r.{reads["kwh"]} AS numeric)) AS kwh,
-               sum(CAST(r.{reads["kwh"]} AS numeric) ^ 2) AS kwh2, {voltage} AS volts
-        FROM {reads.quoted} r
-        WHERE r.{reads.of_tenant()} AND r.{reads["read_at"]} > {reads.from_moment("read_at", ":start")}
-          AND r.{reads["read_at"]} <= {reads.from_moment("read_at", ":end")}
-          AND r.{reads["kwh"]} BETWEEN 0 AND {MOST_KWH} {schema.of_meters("r.")} {untouched}
-        GROUP BY GROUPING SETS ((1, 2), (3))"""
-    )
-    parameters: dict[str, Any] = {
-        "tenant_id": fleet.tenant_id, "start": start, "end": end, "timezone": fleet.timezone,
-    }  # fmt: skip
-    if schema.newest_by_hops:
-        parameters["meters"] = list(fleet.meter_ids)
-    return connection.execute(statement, parameters).mappings().all()
+    local = "({read_at} AT TIME ZONE :timezone - interval '1 microsecond')"
+    untouched = f"AND NOT {_touched_by_event()}" if schema.has_events else ""
+    return (
+        select_reads(
+            connection, schema, fleet.tenant_id,
+            f"""{{meter_id}} AS meter_id,
+                CAST(extract(hour FROM {local}) AS int) AS hour,
+                CAST(extract(hour FROM {local}) * 4 + floor(extract(minute FROM {local}) / 15) AS int) AS quarter,
+                count(*) AS reads, sum({{exact_kwh}}) AS kwh, sum({{exact_kwh}} ^ 2) AS kwh2,
+                avg({{volts}}) FILTER (WHERE {{volts}} BETWEEN 1 AND {MOST_V}) AS volts""",
+            tail=f"AND {{kwh_column}} BETWEEN 0 AND {MOST_KWH} {untouched} GROUP BY GROUPING SETS ((1, 2), (3))",
+            values={"timezone": fleet.timezone}, after=start, until=end,
+            meters=fleet.meter_ids if schema.newest_by_hops else None,
+        )
+        .mappings()
+        .all()
+    )  # fmt: skip
 
 
-def _touched_by_event(reads: Relation) -> str:
+def _touched_by_event() -> str:
     """Whether an event's window reaches into the hour before the read."""
-    moment = reads.moment("read_at", "r.{}")
     return (
         "EXISTS (SELECT 1 FROM public.ami_events e WHERE e.tenant_id = :tenant_id "
-        f"AND e.starts_at < {moment} AND e.ends_at > {moment} - interval '1 hour' AND e.ends_at > e.starts_at "
-        f"AND (e.feeder_id IS NULL OR e.feeder_id = CAST(r.{reads['feeder_id']} AS text)) "
-        f"AND (e.meter_id IS NULL OR e.meter_id = CAST(r.{reads['meter_id']} AS text)))"
+        "AND e.starts_at < {read_at} AND e.ends_at > {read_at} - interval '1 hour' AND e.ends_at > e.starts_at "
+        "AND (e.feeder_id IS NULL OR e.feeder_id = {feeder_id}) AND (e.meter_id IS NULL OR e.meter_id = {meter_id}))"
     )
 
 

@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 import numpy as np
 import sqlalchemy as sa
 
-from gridlens_core.clock import check_interval, grid_now, local_day
+from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, check_interval, local_day
+from gridlens_core.clock import grid_now as grid_clock
+from gridlens_core.database import reads as stored
 from gridlens_core.database.event_log import events_in_window
 from gridlens_core.database.queries import query
 from gridlens_core.database.schema import READ_KEY, READ_ROLES, Relation, Schema, quote
@@ -18,7 +20,7 @@ from gridlens_core.errors import BadInputError
 from gridlens_core.meters.emulator import Reads, Span, emulate
 from gridlens_core.meters.events import Event
 from gridlens_core.meters.fleet import Fleet
-from gridlens_core.publishing import baseline, history
+from gridlens_core.publishing import baseline
 
 DEFAULT_BATCH_ROWS = 20_000
 WHOLE_NUMBERS = ("smallint", "integer", "bigint")
@@ -43,64 +45,74 @@ def lock_tenant(connection: sa.Connection, tenant_id: str) -> None:
     connection.execute(query("reads.sql", "lock_tenant"), {"tenant_id": tenant_id})
 
 
-def latest_read_at(connection: sa.Connection, schema: Schema, tenant_id: str) -> datetime | None:
+def newest_interval(connection: sa.Connection, schema: Schema, tenant_id: str) -> datetime | None:
     """The end of the tenant's newest interval, None where it has none.
 
-    On the local database also of one none of whose reads arrived, lest an outage stop the grid clock.
+    The local database tells it by the supply, so that an outage of every meter does not stop the grid clock.
     """
-    newest = [history.latest_read_at(connection, schema, tenant_id)]
-    if schema.has_supply:
-        newest.append(baseline.latest_supply_at(connection, tenant_id))
-    return max((moment for moment in newest if moment is not None), default=None)
+    newest = baseline.latest_supply_at(connection, tenant_id) if schema.has_supply else None
+    return stored.latest_read_at(connection, schema, tenant_id) if newest is None else newest
 
 
 def read_grid_now(
     connection: sa.Connection, schema: Schema, tenant_id: str, wall: datetime, interval_minutes: int
 ) -> datetime:
     """The tenant's grid clock."""
-    return grid_now(latest_read_at(connection, schema, tenant_id), wall, interval_minutes)
+    return grid_clock(newest_interval(connection, schema, tenant_id), wall, interval_minutes)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What stays the same over the cycles of one publish.
+
+    batch_rows : rows of one batch sent; any positive number gives the same reads
+    supply : also report the feeders' supply and the nightly estimation (the local database only)
+    """
+
+    schema: Schema
+    fleet: Fleet
+    wall: datetime
+    interval_minutes: int = DEFAULT_INTERVAL_MINUTES
+    batch_rows: int = DEFAULT_BATCH_ROWS
+    supply: bool = False
+
+    def grid_now(self, connection: sa.Connection) -> datetime:
+        """The tenant's grid clock."""
+        return read_grid_now(connection, self.schema, self.fleet.tenant_id, self.wall, self.interval_minutes)
 
 
 def publish_cycle(
     connection: sa.Connection,
-    schema: Schema,
-    fleet: Fleet,
+    plan: Plan,
     *,
-    wall: datetime,
-    interval_minutes: int,
-    batch_rows: int = DEFAULT_BATCH_ROWS,
-    supply: bool = False,
-    missing_share: float | None = None,
+    grid_now: datetime | None = None,
     events: Sequence[Event] | None = None,
     also: Sequence[Event] = (),
     lock: bool = True,
 ) -> Cycle:
     """Publishes the tenant's next interval within the caller's transaction.
 
-    events : these alone act on the reads, for a counterfactual; None for those of ami_events
-    missing_share : of the reads, those that do not arrive in ordinary life; None for the fleet's own
+    grid_now : where the caller has asked for it under the tenant's lock already
+    events : these alone act on the reads; None for those of ami_events
     also : these act as well, for a rehearsal, which takes no `lock` on the tenant
-    supply : also report the feeders' supply and the nightly estimation (the local database only)
     """
-    check_interval(interval_minutes)
+    fleet, minutes = plan.fleet, check_interval(plan.interval_minutes)
     if lock:
         lock_tenant(connection, fleet.tenant_id)
-    now = read_grid_now(connection, schema, fleet.tenant_id, wall, interval_minutes)
-    span = Span(now, interval_minutes)
-    due_events = events_in_window(connection, fleet.tenant_id, span.start, span.end)
-    acting = [*(due_events if events is None else events), *also]
-    reads = emulate(fleet, span, acting, fleet.missing_share if missing_share is None else missing_share)
-    inserted = write_reads(connection, schema, reads, batch_rows=batch_rows, supply=supply)
+    span = Span(plan.grid_now(connection) if grid_now is None else grid_now, minutes)
+    acting = events_in_window(connection, fleet.tenant_id, span.start, span.end) if events is None else events
+    reads = emulate(fleet, span, [*acting, *also], fleet.missing_share)
+    inserted = write_reads(connection, plan.schema, reads, batch_rows=plan.batch_rows, supply=plan.supply)
     due = int(reads.sent.sum())
     return Cycle(
         tenant_id=fleet.tenant_id,
         read_at=span.end,
-        interval_minutes=interval_minutes,
+        interval_minutes=minutes,
         meters=len(fleet),
         inserted=inserted,
         already_there=due - inserted,
         not_read=len(fleet) - due,
-        events=tuple(due_events),
+        events=tuple(one for one in acting if one.overlaps(span.start, span.end)),
     )
 
 
@@ -108,7 +120,7 @@ def publish_span(connection: sa.Connection, schema: Schema, fleet: Fleet, span: 
     """Publishes a stretch of history on the local database, a local day at the most; returns reads written."""
     lock_tenant(connection, fleet.tenant_id)
     events = events_in_window(connection, fleet.tenant_id, span.start, span.end)
-    reads = emulate(fleet, span, events)
+    reads = emulate(fleet, span, events, fleet.missing_share)
     if baseline.has_reads(connection, fleet.tenant_id, span):
         return write_reads(connection, schema, reads, supply=True)
     _report_supply(connection, reads)

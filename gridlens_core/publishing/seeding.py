@@ -16,7 +16,7 @@ from gridlens_core.meters.emulator import Span
 from gridlens_core.meters.fleet import Fleet, fleet_of, synthetic_fleet
 from gridlens_core.publishing import baseline
 from gridlens_core.publishing.history import learn_fleet
-from gridlens_core.publishing.publisher import latest_read_at, local_days, publish_span
+from gridlens_core.publishing.publisher import local_days, newest_interval, publish_span
 from gridlens_core.settings import Settings
 
 SEEDING_TIMEOUT_S = 120.0
@@ -44,23 +44,30 @@ def prepare_local(database: Database, settings: Settings, wall: datetime, report
     return schema
 
 
+def registered_fleet(connection: sa.Connection, settings: Settings, tenant_id: str) -> Fleet:
+    """The registered meters of a tenant of the local database."""
+    meters = baseline.registered_meters(connection, tenant_id)
+    meter_ids, feeder_ids = zip(*meters, strict=True) if meters else ((), ())
+    return fleet_of(tenant_id, meter_ids, feeder_ids, seed=settings.seed, timezone=settings.timezone)
+
+
 def local_fleet(database: Database, settings: Settings, tenant_id: str) -> Fleet:
     """The registered meters of a tenant; one that has none gets a synthetic fleet, which is registered."""
     _only_local(database)
     with database.transaction() as connection:
-        meters = baseline.registered_meters(connection, tenant_id)
-        if meters:
-            meter_ids, feeder_ids = zip(*meters, strict=True)
-            return fleet_of(tenant_id, meter_ids, feeder_ids, seed=settings.seed, timezone=settings.timezone)
-        fleet = synthetic_fleet(
-            tenant_id,
-            feeders=settings.feeders,
-            meters_per_feeder=settings.meters_per_feeder,
-            seed=settings.seed,
-            timezone=settings.timezone,
-        )
-        baseline.register_meters(connection, fleet)
-        return fleet
+        if not baseline.registered_meters(connection, tenant_id):
+            baseline.register_meters(connection, _synthetic(settings, tenant_id))
+        return registered_fleet(connection, settings, tenant_id)
+
+
+def _synthetic(settings: Settings, tenant_id: str) -> Fleet:
+    return synthetic_fleet(
+        tenant_id,
+        feeders=settings.feeders,
+        meters_per_feeder=settings.meters_per_feeder,
+        seed=settings.seed,
+        timezone=settings.timezone,
+    )
 
 
 def existing_fleet(
@@ -73,13 +80,7 @@ def existing_fleet(
 ) -> Fleet:
     """The meters of a tenant's history, going on as they did; a synthetic fleet for a tenant that has none,
     or whose history is of that fleet."""
-    synthetic = synthetic_fleet(
-        tenant_id,
-        feeders=settings.feeders,
-        meters_per_feeder=settings.meters_per_feeder,
-        seed=settings.seed,
-        timezone=settings.timezone,
-    )
+    synthetic = _synthetic(settings, tenant_id)
     if latest is None:
         return synthetic
     learned = learn_fleet(
@@ -115,7 +116,7 @@ def missing_spans(
     """What lies between the tenant's last read and now, cut at local midnights."""
     minutes = DEFAULT_INTERVAL_MINUTES
     end = grid_now(None, wall, minutes)
-    latest = latest_read_at(connection, schema, fleet.tenant_id)
+    latest = newest_interval(connection, schema, fleet.tenant_id)
     start = latest or _history_start(settings, end)
     # A history kept at odd minutes is continued from the next whole interval, lest some minutes count twice.
     start = floor_to_interval(start + timedelta(minutes=minutes, microseconds=-1), minutes)

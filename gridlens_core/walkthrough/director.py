@@ -91,7 +91,7 @@ class Director:
 
     def __init__(self, demo: Demo, tenant_id: str, story: Story) -> None:
         self.demo = demo
-        self.tenant_id = demo.check_tenant(tenant_id)
+        self.tenant_id = demo.session.check_tenant(tenant_id)
         self.story = story
         self._scene = NOTHING_PLAYED
         self._changed = Condition()
@@ -257,7 +257,7 @@ class Director:
         self._tell(playing=True)
         if job.rewind:
             self._rewind(job.fast.stop)
-        if job.rewind and not self.demo.database.is_local:
+        if job.rewind and not self.demo.session.site.may_put_right:
             for trigger in self.story.running_before(job.watched or 0):
                 self._attempt(partial(self._trigger, trigger, 0, True))
         else:
@@ -278,7 +278,7 @@ class Director:
     def _rewind(self, act: int) -> None:
         """The state before an act: what can be taken back is; `_do` then plays the acts before it again."""
         self._attempt(self._reset)
-        local = self.demo.database.is_local
+        local = self.demo.session.site.may_put_right
         stage = None if local or act == 0 else act - 1
         notes = () if local else (READS_STAY,)
         self._tell(act=stage, share=0.0 if stage is None else 1.0, notes=notes, expected=None)
@@ -346,12 +346,12 @@ class Director:
             self.demo.reset(self.tenant_id)
         finally:
             self._resets = self.demo.resets[self.tenant_id]
-        now = self.demo.pulse(self.tenant_id).grid_now
+        now = self.demo.desk.pulse(self.tenant_id).grid_now
         self._read_at = now
         self._tell(began_at=now, expected=None)
 
     def _trigger(self, wanted: Trigger, cycles: int, fast: bool) -> None:
-        demo, fleet = self.demo, self.demo.fleet(self.tenant_id)
+        demo, fleet = self.demo, self.demo.desk.fleet(self.tenant_id)
         request = wanted.request(fleet)
         feeder, meter = request.feeder_id, request.meter_id
         name = f"{kind_of(wanted.type).name.capitalize()} on {meter or feeder}"
@@ -424,4 +424,4 @@ def _named(events: Sequence[Event]) -> str:
 
 def watched(act: Act, kpis: Kpis) -> str | None:
     """The KPI to watch in an act: the first that the database has."""
-    return next((kpi for kpi in act.watch if getattr(kpis, kpi) is not None), None)
+    return next((kpi for kpi in act.watch if kpis[kpi] is not None), None)

@@ -20,7 +20,7 @@ from pydantic import (
 
 from gridlens_core.display.branding import Brand, Name, Part
 from gridlens_core.errors import SettingsError
-from gridlens_core.explanation.receipts import RECEIPT_KPIS
+from gridlens_core.explanation.catalogue import CARD_KPIS
 from gridlens_core.explanation.rehearsal import MOST_CYCLES
 from gridlens_core.meters.events import EVENT_TYPES, MAX_DURATION_MINUTES, EventRequest, EventType
 from gridlens_core.meters.fleet import Fleet
@@ -44,8 +44,14 @@ def _place(value: int | str) -> int | str:
     return value
 
 
+def _kpi(value: str) -> str:
+    if value not in CARD_KPIS:
+        raise ValueError(", ".join(CARD_KPIS))
+    return value
+
+
 Place = Annotated[int | str, AfterValidator(_place)]
-Kpi = Literal["loss_pct", "read_success_pct", "voltage_compliance_pct", "suspicious_meters", "open_tasks"]
+Kpi = Annotated[str, AfterValidator(_kpi)]
 
 
 class Trigger(Part):
@@ -204,7 +210,7 @@ def _accepted(error: Any, field: str) -> str:
     if error["type"] == "literal_error":
         lists = {"type": EVENT_TYPES, "pattern": PATTERNS, "end": (*EVENT_TYPES, "all")}
         last = field.rsplit(", ", 1)[-1]
-        return ", ".join(lists.get(last, RECEIPT_KPIS if last.startswith("watch") else ("true",)))
+        return ", ".join(lists.get(last, ("true",)))
     return re.sub(r"^Input should be (a valid |an? )?", "", str(error["msg"])).replace("tuple", "list")
 
 

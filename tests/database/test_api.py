@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from api_client import (
     REHEARSE,
     STATUS,
     THEFT,
+    WHY,
     client_of,
     event_log,
     grid_now,
@@ -35,12 +37,12 @@ from pydantic.alias_generators import to_camel
 from starlette.testclient import TestClient
 
 import gridlens_core.api.routes
-import gridlens_core.demo.demo
 from gridlens_core.clock import INTERVAL_MINUTES
 from gridlens_core.database.queries import EVENTS_MIGRATION
 from gridlens_core.database.schema import FEEDER_LOSS, FIELDOPS, OVERVIEW, SUSPICIOUS
+from gridlens_core.demo import session as demo_session
 from gridlens_core.demo.demo import Demo
-from gridlens_core.explanation.kpis import Kpis
+from gridlens_core.explanation.catalogue import CATALOGUE
 from gridlens_core.meters.events import EVENT_TYPES, Event
 from gridlens_core.publishing.auto import MIN_SECONDS
 from gridlens_core.publishing.publisher import lock_tenant
@@ -52,7 +54,7 @@ MakeDemo = Callable[..., Demo]
 @pytest.fixture
 def api(demo: Demo) -> TestClient:
     """A client that has the key."""
-    return client_of(demo, demo.api_key)
+    return client_of(demo, demo.session.api_key)
 
 
 @pytest.fixture
@@ -101,7 +103,7 @@ def test_every_write_without_a_key_is_401_and_with_a_wrong_one_403_whatever_the_
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 def test_the_scheme_is_read_without_regard_to_case(anyone: TestClient, demo: Demo, scheme: str) -> None:
-    response = anyone.post(THEFT, json=EVENT, headers={"Authorization": f"{scheme} {demo.api_key}"})
+    response = anyone.post(THEFT, json=EVENT, headers={"Authorization": f"{scheme} {demo.session.api_key}"})
     assert response.status_code == 201
 
 
@@ -111,7 +113,7 @@ def test_the_scheme_is_read_without_regard_to_case(anyone: TestClient, demo: Dem
     ids=["Basic", "Token", "the key alone", "Bearer alone", "an empty key", "no space"],
 )
 def test_another_scheme_is_401(anyone: TestClient, demo: Demo, template: str) -> None:
-    header = template.format(key=demo.api_key)
+    header = template.format(key=demo.session.api_key)
     refused(anyone.post(THEFT, json=EVENT, headers={"Authorization": header}), 401, "key_missing")
 
 
@@ -126,7 +128,7 @@ def test_another_scheme_is_401(anyone: TestClient, demo: Demo, template: str) ->
     ],
 )
 def test_a_key_that_is_nearly_right_is_403(anyone: TestClient, demo: Demo, change: Callable[[str], str]) -> None:
-    header = f"Bearer {change(demo.api_key or '')}".encode()
+    header = f"Bearer {change(demo.session.api_key or '')}".encode()
     refused(anyone.post(THEFT, json=EVENT, headers={b"Authorization": header}), 403, "key_wrong")
 
 
@@ -140,7 +142,7 @@ def test_keys_are_compared_in_constant_time(api: TestClient, demo: Demo, monkeyp
     compared: list[tuple[bytes, bytes]] = []
     monkeypatch.setattr(gridlens_core.api.routes.hmac, "compare_digest", lambda a, b: compared.append((a, b)) or False)
     refused(api.post(THEFT, json=EVENT), 403, "key_wrong")
-    assert compared == [((demo.api_key or "").encode(),) * 2]
+    assert compared == [((demo.session.api_key or "").encode(),) * 2]
 
 
 def test_an_existing_database_without_a_key_can_be_read_but_not_written(existing: Callable[..., Demo]) -> None:
@@ -209,7 +211,7 @@ def test_publish_once_answers_with_the_contracts_keys(api: TestClient) -> None:
     assert body["alreadyThere"] == 0
     assert body["events"] == []
     assert body["kpis"].keys() == {"before", "after"}
-    kpis = {to_camel(kpi.name) for kpi in fields(Kpis)} - {"named"}  # the meters' names are quickcheck's
+    kpis = {"day", "feederLossPct", *map(to_camel, CATALOGUE)}  # the meters' names are quickcheck's
     assert body["kpis"]["before"].keys() == body["kpis"]["after"].keys() == kpis
     assert body["kpis"]["after"]["suppliedKwh"] > body["kpis"]["before"]["suppliedKwh"]
 
@@ -248,10 +250,10 @@ def test_any_positive_batch_size_gives_the_same_reads(make_demo: MakeDemo) -> No
     def published(batch_size: str) -> list[Any]:
         demo = make_demo()
         body = f'{{"tenantId": "{TENANT}", "batchSize": {batch_size}}}'
-        client = client_of(demo, demo.api_key)
+        client = client_of(demo, demo.session.api_key)
         response = client.post(PUBLISH, content=body, headers={"Content-Type": "application/json"})
         assert response.status_code == 200, response.text
-        with demo.transaction(read_only=True) as connection:
+        with demo.session.transaction(read_only=True) as connection:
             statement = sa.text(f"SELECT * FROM {READS} WHERE read_at = :read_at ORDER BY meter_id")
             return list(connection.execute(statement, {"read_at": moment(response.json()["readAt"])}))
 
@@ -342,11 +344,11 @@ def test_quickcheck_answers_with_the_contracts_keys_and_the_views_own_columns(ap
     ):
         rows = body[key]
         assert 0 < len(rows) <= most
-        assert all(row.keys() == demo.schema.views[view].columns.keys() for row in rows)
+        assert all(row.keys() == demo.session.schema.views[view].columns.keys() for row in rows)
         days = [row["day"] for row in rows]
         assert days == sorted(days, reverse=True)
     days = [row["day"] for row in body["overviewLast5"]]
-    assert days == [str(demo.today(grid_now(api)) - timedelta(days=back)) for back in range(5)]
+    assert days == [str(demo.desk.today(grid_now(api)) - timedelta(days=back)) for back in range(5)]
     assert body["feederLossLast10"][0]["feeder_id"] == "FEEDER_7"
     assert body["currentLossPct"] == body["overviewLast5"][0]["loss_percent_pct"] > 2
 
@@ -357,13 +359,43 @@ def test_quickcheck_is_of_one_moment_while_cycles_are_published(demo: Demo) -> N
         publishing = worker.submit(demo.publish, TENANT, cycles=5)
         seen = set()
         while not publishing.done():
-            found = demo.quickcheck(TENANT)
+            found = demo.desk.fresh(TENANT)
             today = found.rows[OVERVIEW][0]
             assert today["last_updated"] == found.grid_now
-            assert today["loss_percent_pct"] == found.kpis.loss_pct
+            assert today["loss_percent_pct"] == found.kpis["loss_pct"]
             seen.add(found.grid_now)
         publishing.result()
     assert len(seen) > 1
+
+
+def test_why_answers_with_the_contracts_keys_and_parts_that_add_up(api: TestClient, demo: Demo) -> None:
+    first = api.post(THEFT, json=EVENT).json()["event"]
+    second = api.post("/api/ami/event/comms-outage", json={**EVENT, "feederId": "FEEDER_2"}).json()["event"]
+    api.post(PUBLISH, json={"tenantId": TENANT, "cycles": 3})
+    body = api.get(WHY, params={"tenantId": TENANT}).json()
+    assert body.keys() == {"tenantId", "gridNow", "since", "exact", "note", "kpis"}
+    assert (body["tenantId"], body["exact"], body["note"]) == (TENANT, True, "")
+    assert (moment(body["gridNow"]), moment(body["since"])) == (grid_now(api), moment(first["startsAt"]))
+    kpis = {one["kpi"]: one for one in body["kpis"]}
+    assert list(kpis) == list(CATALOGUE)
+    said = demo.desk.fresh(TENANT).kpis
+    for name, one in kpis.items():
+        assert one.keys() == {"kpi", "before", "without", "now", "drift", "effects"}
+        assert Decimal(one["now"]) == said[name]
+        assert [effect["eventId"] for effect in one["effects"]] == [first["id"], second["id"]]
+        changes = [Decimal(effect["change"]) for effect in one["effects"]]
+        assert Decimal(one["before"]) + Decimal(one["drift"]) == Decimal(one["without"])
+        assert Decimal(one["without"]) + sum(changes) == Decimal(one["now"])
+    assert Decimal(kpis["loss_pct"]["effects"][0]["change"]) > 0
+    assert Decimal(kpis["read_success_pct"]["effects"][1]["change"]) < 0
+
+
+def test_why_of_a_day_without_events_is_that_nothing_but_itself_moves(api: TestClient) -> None:
+    body = api.get(WHY, params={"tenantId": TENANT}).json()
+    assert (body["exact"], body["note"], body["since"]) == (True, "", body["gridNow"])
+    for one in body["kpis"]:
+        assert one["before"] == one["without"] == one["now"]
+        assert (one["drift"], one["effects"]) == ("0", [])
 
 
 def test_status_answers_clock_events_timer_and_database(api: TestClient) -> None:
@@ -413,7 +445,7 @@ def test_a_running_timer_is_given_new_times_and_stopping_twice_does_no_harm(api:
 
 def test_one_process_at_a_time_publishes_on_a_timer(api: TestClient, demo: Demo, make_demo: MakeDemo) -> None:
     other = make_demo(data_dir=demo.settings.data_dir)
-    elsewhere = client_of(other, other.api_key)
+    elsewhere = client_of(other, other.session.api_key)
     body = {"tenantId": TENANT, "everySeconds": 600}
     assert elsewhere.post(AUTO_START, json=body).status_code == 200
     refused(api.post(AUTO_START, json=body), 409, "auto_publish_elsewhere")
@@ -468,7 +500,7 @@ def test_health_is_200_while_the_database_answers(anyone: TestClient) -> None:
 
 def test_while_the_demo_starts_every_call_is_503(make_demo: MakeDemo) -> None:
     demo = make_demo(start=False)
-    client = client_of(demo, demo.api_key)
+    client = client_of(demo, demo.session.api_key)
     for response in (*reads(client).values(), *writes(client).values()):
         refused(response, 503, "starting")
 
@@ -492,11 +524,11 @@ def test_a_server_started_before_its_database_finds_it_later(
     seeded_template: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gridlens_core.demo.demo, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(demo_session, "RETRY_SECONDS", 0.05)
     demo = make_demo(template=None, start=False, database_url=server.url_of("test_late"))
     client = client_of(demo)
-    demo.start_in_background()
-    _wait_until(lambda: demo.start_error is not None)
+    demo.session.start_in_background()
+    _wait_until(lambda: demo.session.start_error is not None)
     error = refused(client.get("/api/health"), 503, "database_unavailable")
     assert error["details"] == {"reason": "that database or user does not exist on the server"}
     server.create("test_late", seeded_template)
@@ -514,9 +546,9 @@ def test_a_start_that_fails_for_another_reason_says_so_and_is_logged(
         raise RuntimeError("inner workings")
 
     demo = make_demo(start=False)
-    monkeypatch.setattr(gridlens_core.demo.demo.startup, "prepare_local", broken)
-    demo.start_in_background()
-    _wait_until(lambda: demo.start_error is not None)
+    monkeypatch.setattr(demo_session.seeding, "prepare_local", broken)
+    demo.session.start_in_background()
+    _wait_until(lambda: demo.session.start_error is not None)
     error = refused(client_of(demo).get("/api/health"), 503, "database_not_ready")
     assert "log" in error["message"]
     assert "inner" not in error["message"]
@@ -548,7 +580,7 @@ def test_a_missing_events_table_is_503_with_its_remedy_until_it_is_there(
 
 def test_a_write_the_database_refuses_is_503_in_plain_words_and_leaves_nothing(api: TestClient, demo: Demo) -> None:
     before = grid_now(api)
-    with demo.transaction() as connection:
+    with demo.session.transaction() as connection:
         connection.exec_driver_sql(f"ALTER TABLE {READS} ADD CONSTRAINT of_theirs CHECK (read_at <= '{before}')")
     error = refused(api.post(PUBLISH, json={"tenantId": TENANT}), 503, "database_refused")
     assert "a rule of the table" in error["message"]
@@ -569,8 +601,11 @@ def test_a_mistake_of_ours_is_500_in_the_one_shape_and_shows_nothing_of_the_insi
 
 
 def test_a_publish_that_waits_keeps_no_other_request_waiting(demo: Demo) -> None:
-    with client_of(demo, demo.api_key) as api, ThreadPoolExecutor(1) as worker:  # one event loop for all requests
-        with demo.transaction() as connection:
+    with (
+        client_of(demo, demo.session.api_key) as api,
+        ThreadPoolExecutor(1) as worker,
+    ):  # one event loop for all requests
+        with demo.session.transaction() as connection:
             lock_tenant(connection, TENANT)
             publishing = worker.submit(api.post, PUBLISH, json={"tenantId": TENANT})
             time.sleep(0.2)
@@ -581,8 +616,8 @@ def test_a_publish_that_waits_keeps_no_other_request_waiting(demo: Demo) -> None
 
 
 def test_an_event_waits_for_a_cycle_under_way_and_begins_after_it(demo: Demo) -> None:
-    with client_of(demo, demo.api_key) as api, ThreadPoolExecutor(1) as worker:
-        with demo.transaction() as connection:
+    with client_of(demo, demo.session.api_key) as api, ThreadPoolExecutor(1) as worker:
+        with demo.session.transaction() as connection:
             lock_tenant(connection, TENANT)
             triggering = worker.submit(api.post, THEFT, json=EVENT)
             time.sleep(0.2)

@@ -235,13 +235,13 @@ def test_a_tenant_that_is_not_named_is_403_everywhere(api: TestClient, tenant: s
 
 
 def test_an_event_of_another_tenant_cannot_be_ended(api: TestClient, demo: Demo) -> None:
-    with demo.transaction() as connection:
+    with demo.session.transaction() as connection:
         event_id = connection.exec_driver_sql(
             "INSERT INTO public.ami_events (tenant_id, event_type, starts_at, ends_at) "
             "VALUES ('ANOTHER_UTILITY', 'theft', '2020-01-01', '2099-01-01') RETURNING id"
         ).scalar_one()
     refused(api.post(f"/api/ami/event/{event_id}/end"), 403, "tenant_not_allowed")
-    with demo.transaction() as connection:
+    with demo.session.transaction() as connection:
         ends = connection.exec_driver_sql("SELECT DISTINCT extract(year FROM ends_at) FROM public.ami_events")
         assert ends.scalars().all() == [2099]
 

@@ -50,17 +50,17 @@ def is_locked(database: Database) -> bool:
 
 
 def test_the_timer_publishes_interval_after_interval_until_it_is_stopped(demo: Demo) -> None:
-    state = demo.auto.start(demo.database, TENANT, QUICK, 30)
+    state = demo.auto.start(demo.session.database, TENANT, QUICK, 30)
     assert (state.running, state.here, state.every_seconds, state.interval_minutes) == (True, True, QUICK, 30)
     assert demo.auto_state(TENANT) == state
-    wait_for(lambda: demo.pulse(TENANT).grid_now >= FROZEN + timedelta(hours=1))
+    wait_for(lambda: demo.desk.pulse(TENANT).grid_now >= FROZEN + timedelta(hours=1))
     assert demo.auto.stop(TENANT)
     assert demo.auto_state(TENANT) == auto.AutoState(running=False, here=False)
-    stopped_at = demo.pulse(TENANT).grid_now
+    stopped_at = demo.desk.pulse(TENANT).grid_now
     time.sleep(10 * QUICK)
-    assert demo.pulse(TENANT).grid_now == stopped_at
+    assert demo.desk.pulse(TENANT).grid_now == stopped_at
     assert not demo.auto.stop(TENANT)
-    with demo.transaction(read_only=True) as connection:
+    with demo.session.transaction(read_only=True) as connection:
         times = list(
             connection.exec_driver_sql(
                 f"SELECT DISTINCT read_at FROM {READS} WHERE read_at >= '{FROZEN}' ORDER BY read_at"
@@ -71,16 +71,16 @@ def test_the_timer_publishes_interval_after_interval_until_it_is_stopped(demo: D
 
 
 def test_starting_again_gives_the_timer_new_times(demo: Demo) -> None:
-    demo.auto.start(demo.database, TENANT, 3600, 15)
-    state = demo.auto.start(demo.database, TENANT, QUICK, 60)
+    demo.auto.start(demo.session.database, TENANT, 3600, 15)
+    state = demo.auto.start(demo.session.database, TENANT, QUICK, 60)
     assert (state.every_seconds, state.interval_minutes) == (QUICK, 60)
-    wait_for(lambda: demo.pulse(TENANT).grid_now > FROZEN)
+    wait_for(lambda: demo.desk.pulse(TENANT).grid_now > FROZEN)
     assert demo.auto.stop(TENANT)
-    assert not is_locked(demo.database)
+    assert not is_locked(demo.session.database)
 
 
 def test_stopping_does_not_wait_for_the_next_cycle(demo: Demo) -> None:
-    demo.auto.start(demo.database, TENANT, 3600, 15)
+    demo.auto.start(demo.session.database, TENANT, 3600, 15)
     began = time.monotonic()
     assert demo.auto.stop(TENANT)
     assert time.monotonic() - began < 5
@@ -95,13 +95,13 @@ def test_stopping_waits_for_the_cycle_under_way(demo: Demo) -> None:
         done.append(True)
 
     timers = AutoPublishers(cycle)
-    timers.start(demo.database, TENANT, QUICK, 15)
+    timers.start(demo.session.database, TENANT, QUICK, 15)
     assert under_way.wait(PATIENCE_S)
-    assert is_locked(demo.database)
+    assert is_locked(demo.session.database)
     may_end.set()
     timers.stop_all()
     assert done
-    assert not is_locked(demo.database)
+    assert not is_locked(demo.session.database)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_stopping_waits_for_the_cycle_under_way(demo: Demo) -> None:
 )
 def test_times_that_will_not_do_start_no_timer(demo: Demo, every: float, interval: int, field: str) -> None:
     with pytest.raises(BadInputError, match=field):
-        demo.auto.start(demo.database, TENANT, every, interval)
+        demo.auto.start(demo.session.database, TENANT, every, interval)
     assert not demo.auto_state(TENANT).running
 
 
@@ -135,53 +135,53 @@ if sys.stdin.readline():
 
 
 def test_another_process_cannot_publish_for_the_same_tenant(demo: Demo) -> None:
-    other = start_python(HOLD, url_of(demo.database))
+    other = start_python(HOLD, url_of(demo.session.database))
     assert other.stdout is not None
     assert other.stdin is not None
     assert other.stdout.readline() == "publishing\n"
     assert demo.auto_state(TENANT) == auto.AutoState(running=True, here=False)
     with pytest.raises(AutoPublishElsewhereError) as raised:
-        demo.auto.start(demo.database, TENANT, 5, 15)
+        demo.auto.start(demo.session.database, TENANT, 5, 15)
     assert raised.value.details == {"tenant_id": TENANT}
     assert not demo.auto.stop(TENANT)
     assert demo.publish(TENANT).cycles[0].inserted == 200  # by hand it still may
-    demo.auto.start(demo.database, "ANOTHER", 3600, 15)
+    demo.auto.start(demo.session.database, "ANOTHER", 3600, 15)
     demo.auto.stop("ANOTHER")
     other.stdin.write("stop\n")
     finish(other)
     assert not demo.auto_state(TENANT).running
-    assert demo.auto.start(demo.database, TENANT, 3600, 15).here
+    assert demo.auto.start(demo.session.database, TENANT, 3600, 15).here
 
 
 def test_the_lock_of_a_process_that_was_killed_is_free(demo: Demo) -> None:
-    other = start_python(HOLD, url_of(demo.database))
+    other = start_python(HOLD, url_of(demo.session.database))
     assert other.stdout is not None
     assert other.stdout.readline() == "publishing\n"
     other.kill()
     other.communicate()
     wait_for(lambda: not demo.auto_state(TENANT).running)
-    assert demo.auto.start(demo.database, TENANT, 3600, 15).here
+    assert demo.auto.start(demo.session.database, TENANT, 3600, 15).here
 
 
 # --- a database that goes away --------------------------------------------------------------------------
 
 
 def test_the_timer_rides_out_connections_that_are_cut(demo: Demo, server: Server) -> None:
-    demo.auto.start(demo.database, TENANT, QUICK, 15)
+    demo.auto.start(demo.session.database, TENANT, QUICK, 15)
     for _ in range(3):
-        reached = wait_for(lambda: demo.pulse(TENANT).grid_now)
-        cut_connections(server, demo.database)
+        reached = wait_for(lambda: demo.desk.pulse(TENANT).grid_now)
+        cut_connections(server, demo.session.database)
         wait_for(lambda reached=reached: pulse_if_there(demo) > reached)
     wait_for(lambda: demo.auto.problem(TENANT) is None)
     assert demo.auto_state(TENANT).running
-    assert is_locked(demo.database)
+    assert is_locked(demo.session.database)
     demo.auto.stop(TENANT)
-    wait_for(lambda: not is_locked(demo.database))
+    wait_for(lambda: not is_locked(demo.session.database))
 
 
 def pulse_if_there(demo: Demo) -> Any:
     try:
-        return demo.pulse(TENANT).grid_now
+        return demo.desk.pulse(TENANT).grid_now
     except GridLensError:
         return FROZEN - timedelta(days=1)
 
@@ -197,7 +197,7 @@ def test_a_cycle_that_fails_is_told_and_the_next_one_tried(demo: Demo) -> None:
             raise outcome
 
     timers = AutoPublishers(cycle)
-    timers.start(demo.database, TENANT, QUICK, 15)
+    timers.start(demo.session.database, TENANT, QUICK, 15)
     wait_for(lambda: len(told) >= 4)
     timers.stop_all()
     assert told[:2] == [None, "no room"]

@@ -11,12 +11,12 @@ from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
-from helpers import FROZEN, READS, TENANT, MovableClock, catalogue, checksums, event_request
+from helpers import FROZEN, READS, TENANT, MovableClock, catalogue, checksums, event_request, kpis_of, room_of
 
-import gridlens_core.demo.demo
 from gridlens_core.database.connection import Database, connect
 from gridlens_core.database.queries import EVENTS_MIGRATION
 from gridlens_core.database.schema import FEEDER_LOSS, KPI_VIEWS, OVERVIEW, SUSPICIOUS
+from gridlens_core.demo import session as demo_session
 from gridlens_core.demo.demo import MAX_CYCLES, Demo
 from gridlens_core.errors import (
     BadInputError,
@@ -29,7 +29,7 @@ from gridlens_core.errors import (
     UnknownFeederError,
     UnknownMeterError,
 )
-from gridlens_core.explanation.kpis import Kpis
+from gridlens_core.explanation.kpis import Kpis, day_rows
 from gridlens_core.meters.events import EventRequest
 from gridlens_core.publishing import auto
 from gridlens_core.settings import Settings
@@ -43,10 +43,16 @@ def theft(demo: Demo, **changes: Any) -> Any:
     return demo.trigger(TENANT, event_request(**changes))
 
 
-def rows_of(demo: Demo, first: datetime = FROZEN) -> list[tuple[Any, ...]]:
+def read_rows(demo: Demo, first: datetime = FROZEN) -> list[tuple[Any, ...]]:
     statement = sa.text(f"SELECT * FROM {READS} WHERE read_at >= :first ORDER BY read_at, meter_id")
-    with demo.transaction(read_only=True) as connection:
+    with demo.session.transaction(read_only=True) as connection:
         return [tuple(row) for row in connection.execute(statement, {"first": first})]
+
+
+def view_rows(demo: Demo, view: str) -> list[dict[str, Any]]:
+    """A view's rows of the moment, with its own column names, newest day first."""
+    moment = demo.desk.fresh(TENANT)
+    return [dict(row) for row in (*moment.rows[view], *moment.closed[view])]
 
 
 # --- starting -------------------------------------------------------------------------------------------
@@ -54,24 +60,29 @@ def rows_of(demo: Demo, first: datetime = FROZEN) -> list[tuple[Any, ...]]:
 
 def test_before_the_start_everything_says_that_it_is_starting(make_demo: MakeDemo) -> None:
     demo = make_demo(start=False)
-    assert not demo.ready
-    for ask in (lambda: demo.schema, lambda: demo.database, lambda: demo.pulse(TENANT), lambda: demo.kpis(TENANT)):
+    assert not demo.session.ready
+    for ask in (
+        lambda: demo.session.schema,
+        lambda: demo.session.database,
+        lambda: demo.desk.pulse(TENANT),
+        lambda: kpis_of(demo, TENANT),
+    ):
         with pytest.raises(StartingError, match="still starting"):
             ask()
 
 
 def test_starting_again_does_nothing(demo: Demo) -> None:
-    before = demo.database
-    demo.start()
-    assert demo.database is before
-    assert (demo.ready, demo.progress.share) == (True, 1.0)
+    before = demo.session.database
+    demo.session.start()
+    assert demo.session.database is before
+    assert (demo.session.ready, demo.session.progress.share) == (True, 1.0)
 
 
 def test_a_start_in_the_background_waits_for_a_database_that_is_away(
     make_demo: MakeDemo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     demo = make_demo(start=False)
-    start, attempts = demo._start_database, []
+    start, attempts = demo.session._start_database, []
 
     def away_at_first(data_dir: Any) -> str:
         attempts.append(data_dir)
@@ -79,11 +90,11 @@ def test_a_start_in_the_background_waits_for_a_database_that_is_away(
             raise DatabaseUnavailableError("away")
         return start(data_dir)
 
-    demo._start_database = away_at_first
-    monkeypatch.setattr(gridlens_core.demo.demo, "RETRY_SECONDS", 0.01)
-    demo._start_quietly()
-    assert demo.ready
-    assert (len(attempts), demo.start_error) == (3, None)
+    demo.session._start_database = away_at_first
+    monkeypatch.setattr(demo_session, "RETRY_SECONDS", 0.01)
+    demo.session._start_quietly()
+    assert demo.session.ready
+    assert (len(attempts), demo.session.start_error) == (3, None)
 
 
 def test_a_start_that_cannot_go_well_says_so(make_demo: MakeDemo) -> None:
@@ -91,10 +102,10 @@ def test_a_start_that_cannot_go_well_says_so(make_demo: MakeDemo) -> None:
         raise ZeroDivisionError
 
     demo = make_demo(start=False)
-    demo._start_database = broken
-    demo._start_quietly()
+    demo.session._start_database = broken
+    demo.session._start_quietly()
     with pytest.raises(DatabaseNotReadyError, match="could not start"):
-        demo.pulse(TENANT)
+        demo.desk.pulse(TENANT)
 
 
 # --- tenants --------------------------------------------------------------------------------------------
@@ -102,27 +113,29 @@ def test_a_start_that_cannot_go_well_says_so(make_demo: MakeDemo) -> None:
 
 @pytest.mark.parametrize("tenant", ["REAL_UTILITY", "", "demo_tenant", "DEMO_TENANT ", "'; --"])
 def test_a_tenant_that_is_not_named_is_neither_shown_nor_emulated(demo: Demo, tenant: str) -> None:
-    before = checksums(demo.database.engine)
+    before = checksums(demo.session.database.engine)
     for call in (
-        demo.fleet,
-        demo.pulse,
-        demo.kpis,
-        demo.quickcheck,
+        demo.desk.fleet,
+        demo.desk.pulse,
+        demo.desk.moment,
+        demo.desk.fresh,
+        demo.desk.explained,
+        lambda t: demo.desk.at(t, FROZEN),
+        demo.desk.trace,
         demo.events,
         demo.auto_state,
-        demo.control_room,
         demo.publish,
         demo.reset,
-        lambda t: demo.view_rows(t, OVERVIEW),
+        lambda t: demo.rehearse(t, event_request()),
         lambda t: demo.trigger(t, event_request()),
     ):
         with pytest.raises(TenantNotAllowedError, match="allowed: DEMO_TENANT"):
             call(tenant)
-    assert checksums(demo.database.engine) == before
+    assert checksums(demo.session.database.engine) == before
 
 
 def test_an_event_of_a_tenant_that_is_not_named_is_not_ended(demo: Demo) -> None:
-    with demo.transaction() as connection:
+    with demo.session.transaction() as connection:
         event_id = connection.exec_driver_sql(
             "INSERT INTO ami_events (tenant_id, event_type, starts_at, ends_at) "
             f"VALUES ('REAL_UTILITY', 'theft', '{FROZEN}', '{FROZEN + HOUR}') RETURNING id"
@@ -135,12 +148,12 @@ def test_an_event_of_a_tenant_that_is_not_named_is_not_ended(demo: Demo) -> None
 
 
 def test_publishing_gives_the_cycles_and_the_kpis_before_and_after(demo: Demo) -> None:
-    _, before = demo.kpis(TENANT)
+    _, before = kpis_of(demo, TENANT)
     published = demo.publish(TENANT, cycles=3)
     assert [cycle.read_at for cycle in published.cycles] == [FROZEN, FROZEN + QUARTER, FROZEN + 2 * QUARTER]
     assert published.before == before
-    assert published.after == demo.kpis(TENANT)[1] != before
-    assert demo.pulse(TENANT).grid_now == FROZEN + 2 * QUARTER
+    assert published.after == kpis_of(demo, TENANT)[1] != before
+    assert demo.desk.pulse(TENANT).grid_now == FROZEN + 2 * QUARTER
 
 
 @pytest.mark.parametrize("cycles", [0, -1, MAX_CYCLES + 1])
@@ -154,7 +167,7 @@ def test_any_batch_size_gives_the_same_reads(make_demo: MakeDemo) -> None:
     for batch_rows in (1, 50, 10**6):
         demo = make_demo()
         demo.publish(TENANT, batch_rows=batch_rows)
-        reads.append(rows_of(demo))
+        reads.append(read_rows(demo))
     assert reads[0] == reads[1] == reads[2]
     assert len(reads[0]) == 200
 
@@ -164,13 +177,13 @@ def test_publishing_crosses_midnight_into_a_new_day(make_demo: MakeDemo) -> None
     demo = make_demo(clock)
     published = demo.publish(TENANT, cycles=2)
     assert (published.before.day, published.after.day) == (date(2026, 11, 18), date(2026, 11, 19))
-    days = [row["day"] for row in demo.view_rows(TENANT, OVERVIEW)]
+    days = [row["day"] for row in view_rows(demo, OVERVIEW)]
     assert days == [date(2026, 11, day) for day in (19, 18, 17, 16, 15, 14)]
 
 
 def test_an_hour_of_any_event_is_four_cycles(demo: Demo) -> None:
     event = theft(demo, event_type="comms-outage")
-    assert event.starts_at == demo.pulse(TENANT).grid_now
+    assert event.starts_at == demo.desk.pulse(TENANT).grid_now
     cycles = [demo.publish(TENANT).cycles[0] for _ in range(5)]
     assert [cycle.not_read for cycle in cycles] == [20, 20, 20, 20, 0]
 
@@ -180,7 +193,7 @@ def test_an_outage_of_every_feeder_passes_as_time_does(demo: Demo) -> None:
     cycles = [demo.publish(TENANT).cycles[0] for _ in range(5)]
     assert [cycle.read_at for cycle in cycles] == [FROZEN + number * QUARTER for number in range(5)]
     assert [cycle.inserted for cycle in cycles] == [0, 0, 0, 0, 200]
-    assert demo.pulse(TENANT).grid_now == FROZEN + 4 * QUARTER
+    assert demo.desk.pulse(TENANT).grid_now == FROZEN + 4 * QUARTER
 
 
 # --- events ---------------------------------------------------------------------------------------------
@@ -231,14 +244,14 @@ def test_an_unknown_event_cannot_be_ended(demo: Demo) -> None:
 def test_ending_an_event_brings_the_kpis_back(demo: Demo) -> None:
     event = theft(demo)
     during = demo.publish(TENANT, cycles=2).after
-    assert during.suspicious_meters > 0
-    assert during.open_tasks == 1
+    assert during["suspicious_meters"] > 0
+    assert during["open_tasks"] == 1
     ended = demo.end(event.id)
     assert ended.ends_at == FROZEN + QUARTER
     after = demo.publish(TENANT, cycles=2).after
-    assert (after.suspicious_meters, after.open_tasks) == (0, 0)
+    assert (after["suspicious_meters"], after["open_tasks"]) == (0, 0)
     assert after.feeder_loss_pct["FEEDER_7"] < during.feeder_loss_pct["FEEDER_7"]
-    assert demo.view_rows(TENANT, SUSPICIOUS) == []
+    assert view_rows(demo, SUSPICIOUS) == []
 
 
 # --- looking --------------------------------------------------------------------------------------------
@@ -247,37 +260,37 @@ def test_ending_an_event_brings_the_kpis_back(demo: Demo) -> None:
 def test_the_pulse_changes_with_whatever_a_page_shows_and_with_nothing_else(make_demo: MakeDemo) -> None:
     clock = MovableClock()
     demo = make_demo(clock)
-    pulses = [demo.pulse(TENANT)]
-    demo.kpis(TENANT)
-    demo.quickcheck(TENANT)
+    pulses = [demo.desk.pulse(TENANT)]
+    kpis_of(demo, TENANT)
+    demo.desk.fresh(TENANT)
     clock.move(minutes=14)
-    assert demo.pulse(TENANT) == pulses[0]
+    assert demo.desk.pulse(TENANT) == pulses[0]
     clock.move(minutes=1)
-    pulses.append(demo.pulse(TENANT))  # the wall clock has passed a boundary
+    pulses.append(demo.desk.pulse(TENANT))  # the wall clock has passed a boundary
     demo.publish(TENANT)
-    pulses.append(demo.pulse(TENANT))
+    pulses.append(demo.desk.pulse(TENANT))
     event = theft(demo)
-    pulses.append(demo.pulse(TENANT))
+    pulses.append(demo.desk.pulse(TENANT))
     demo.end(event.id)
-    pulses.append(demo.pulse(TENANT))
+    pulses.append(demo.desk.pulse(TENANT))
     demo.reset(TENANT)
-    pulses.append(demo.pulse(TENANT))
+    pulses.append(demo.desk.pulse(TENANT))
     assert all(one != other for one, other in pairwise(pulses))
 
 
 def test_closed_days_are_asked_for_once_and_today_each_time(demo: Demo) -> None:
     asked: list[dict[str, Any]] = []
 
-    @sa.event.listens_for(demo.database.engine, "before_cursor_execute")
+    @sa.event.listens_for(demo.session.database.engine, "before_cursor_execute")
     def note(_: Any, __: Any, statement: str, parameters: dict[str, Any], *___: Any) -> None:
         if f'FROM public."{FEEDER_LOSS}"' in statement and "SELECT *" in statement:
             asked.append(parameters)
 
-    first = demo.view_rows(TENANT, FEEDER_LOSS)
+    first = view_rows(demo, FEEDER_LOSS)
     demo.publish(TENANT)
     demo.publish(TENANT)
     asked.clear()
-    second = demo.view_rows(TENANT, FEEDER_LOSS)
+    second = view_rows(demo, FEEDER_LOSS)
     assert [parameters["last"] for parameters in asked] == [date(2026, 11, 18)]
     assert len(first) == len(second) == 50
     assert [row["day"] for row in second] == sorted((row["day"] for row in second), reverse=True)
@@ -288,22 +301,28 @@ def test_closed_days_are_asked_for_once_and_today_each_time(demo: Demo) -> None:
 def test_a_quickcheck_is_what_the_views_say_at_one_moment(demo: Demo) -> None:
     event = theft(demo)
     demo.publish(TENANT, cycles=2)
-    check = demo.quickcheck(TENANT)
-    now, kpis = demo.kpis(TENANT)
-    assert (check.grid_now, check.kpis, check.active_events) == (now, kpis, [event])
-    for view in KPI_VIEWS:
-        assert check.rows[view] == demo.view_rows(TENANT, view)
+    check = demo.desk.fresh(TENANT)
+    now, kpis = kpis_of(demo, TENANT)
+    assert (check.grid_now, check.kpis, check.running) == (now, kpis, [event])
+    with demo.session.transaction(read_only=True) as connection:
+        for view in KPI_VIEWS:
+            today = date(2026, 11, 18)
+            said = day_rows(connection, demo.session.schema, view, TENANT, date(2026, 11, 1), today)
+            assert [*check.rows[view], *check.closed[view]] == said
+            assert {row["day"] for row in check.rows[view]} <= {today}
 
 
 def test_kpis_seen_on_the_way_are_remembered_also_by_the_next_process(make_demo: MakeDemo) -> None:
     demo = make_demo()
-    _, before = demo.kpis(TENANT)
+    _, before = kpis_of(demo, TENANT)
     theft(demo)
     demo.publish(TENANT, cycles=2)
     restarted = make_demo(data_dir=demo.settings.data_dir)
-    assert restarted.trace(TENANT).at(FROZEN - QUARTER) == before
-    assert restarted.trace(TENANT).all() == demo.trace(TENANT).all()
-    assert restarted.kpis(TENANT) == demo.kpis(TENANT)
+    first = restarted.desk.trace(TENANT).at(FROZEN - QUARTER)
+    assert first is not None
+    assert first.kpis == before
+    assert restarted.desk.trace(TENANT).all() == demo.desk.trace(TENANT).all()
+    assert kpis_of(restarted, TENANT) == kpis_of(demo, TENANT)
 
 
 # --- starting anew --------------------------------------------------------------------------------------
@@ -311,7 +330,7 @@ def test_kpis_seen_on_the_way_are_remembered_also_by_the_next_process(make_demo:
 
 def story(demo: Demo) -> list[Kpis]:
     """A demo from the first look to the last, as the KPIs tell it."""
-    told = [demo.kpis(TENANT)[1]]
+    told = [kpis_of(demo, TENANT)[1]]
     event = theft(demo)
     told.append(demo.publish(TENANT, cycles=2).after)
     demo.end(event.id)
@@ -328,19 +347,19 @@ def test_the_same_story_gives_the_same_kpis_each_time_it_is_told(make_demo: Make
     demo.reset(TENANT)
     assert story(demo) == first
     assert story(make_demo()) == first
-    assert len({kpis.loss_kwh for kpis in first}) == 4
+    assert len({kpis["loss_kwh"] for kpis in first}) == 4
 
 
 def test_a_reset_leaves_the_database_as_it_was_before_the_story(demo: Demo) -> None:
-    before = checksums(demo.database.engine)
+    before = checksums(demo.session.database.engine)
     story(demo)
     assert demo.reset(TENANT) == 1  # the sag still ran; the outage was over
-    assert checksums(demo.database.engine) == before
+    assert checksums(demo.session.database.engine) == before
     assert demo.reset(TENANT) == 0
-    assert checksums(demo.database.engine) == before
-    assert demo.trace(TENANT).all() == ()
+    assert checksums(demo.session.database.engine) == before
+    assert demo.desk.trace(TENANT).all() == ()
     assert demo.events(TENANT) == []
-    assert demo.pulse(TENANT).grid_now == FROZEN - QUARTER
+    assert demo.desk.pulse(TENANT).grid_now == FROZEN - QUARTER
 
 
 def test_a_reset_also_brings_back_days_that_were_over(make_demo: MakeDemo) -> None:
@@ -349,15 +368,15 @@ def test_a_reset_also_brings_back_days_that_were_over(make_demo: MakeDemo) -> No
     theft(demo, duration_minutes=24 * 60)
     demo.publish(TENANT, cycles=13, interval_minutes=60)  # beyond the local midnight
     clock.move(days=1)
-    during = demo.view_rows(TENANT, FEEDER_LOSS)
+    during = view_rows(demo, FEEDER_LOSS)
     demo.reset(TENANT)
-    after = demo.view_rows(TENANT, FEEDER_LOSS)
+    after = view_rows(demo, FEEDER_LOSS)
     losses = [{r["day"]: r["loss_percent"] for r in rows if r["feeder_id"] == "FEEDER_7"} for rows in (during, after)]
     assert losses[0][date(2026, 11, 18)] > Decimal("0.1")
     assert losses[1][date(2026, 11, 18)] < Decimal("0.04")
     never = make_demo(clock)
-    assert rows_of(demo, FROZEN - 2 * HOUR) == rows_of(never, FROZEN - 2 * HOUR)
-    assert demo.pulse(TENANT).grid_now == FROZEN + timedelta(days=1) - QUARTER
+    assert read_rows(demo, FROZEN - 2 * HOUR) == read_rows(never, FROZEN - 2 * HOUR)
+    assert demo.desk.pulse(TENANT).grid_now == FROZEN + timedelta(days=1) - QUARTER
 
 
 def test_a_reset_while_others_publish_leaves_no_gap(make_demo: MakeDemo) -> None:
@@ -370,25 +389,25 @@ def test_a_reset_while_others_publish_leaves_no_gap(make_demo: MakeDemo) -> None
         for _ in range(3):
             demo.reset(TENANT)
         publishing.result(timeout=60)
-    times = sorted({row[3] for row in rows_of(demo, FROZEN - 8 * HOUR)})
+    times = sorted({row[3] for row in read_rows(demo, FROZEN - 8 * HOUR)})
     assert all(later - time == QUARTER for time, later in pairwise(times))
-    assert len(rows_of(demo, FROZEN - HOUR)) == 200 * len([time for time in times if time >= FROZEN - HOUR])
+    assert len(read_rows(demo, FROZEN - HOUR)) == 200 * len([time for time in times if time >= FROZEN - HOUR])
 
 
 def test_a_reset_amid_publishing_on_a_timer_ends_it_and_restores_all(
     demo: Demo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(auto, "MIN_SECONDS", 0.01)
-    before = checksums(demo.database.engine)
+    before = checksums(demo.session.database.engine)
     theft(demo)
-    demo.auto.start(demo.database, TENANT, 0.01, 15)
+    demo.auto.start(demo.session.database, TENANT, 0.01, 15)
     deadline = time.monotonic() + 20
-    while demo.pulse(TENANT).grid_now < FROZEN + QUARTER:
+    while demo.desk.pulse(TENANT).grid_now < FROZEN + QUARTER:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     demo.reset(TENANT)
     assert not demo.auto_state(TENANT).running
-    assert checksums(demo.database.engine) == before
+    assert checksums(demo.session.database.engine) == before
 
 
 # --- a database that came from DATABASE_URL -------------------------------------------------------------
@@ -413,37 +432,37 @@ def utility(existing_url: Callable[..., str], tmp_path: Any) -> Any:
             meters_per_feeder=3,
         )
     )
-    demo.start()
+    demo.session.start()
     yield demo
     demo.stop()
 
 
 def test_on_an_existing_database_nothing_but_reads_and_events_is_ever_written(utility: Demo) -> None:
-    before = catalogue(utility.database.engine)
-    tables = checksums(utility.database.engine)
-    utility.pulse(TENANT)
-    utility.kpis(TENANT)
-    utility.quickcheck(TENANT)
-    utility.control_room(TENANT)
+    before = catalogue(utility.session.database.engine)
+    tables = checksums(utility.session.database.engine)
+    utility.desk.pulse(TENANT)
+    kpis_of(utility, TENANT)
+    utility.desk.fresh(TENANT)
+    room_of(utility, TENANT)
     utility.events(TENANT)
-    assert checksums(utility.database.engine) == tables
+    assert checksums(utility.session.database.engine) == tables
     event = utility.trigger(TENANT, EventRequest("comms-outage", feeder_id="FEEDER_2", severity=1, duration_minutes=15))
     published = utility.publish(TENANT, cycles=2)
     assert [cycle.inserted for cycle in published.cycles] == [3, 6]
     assert utility.reset(TENANT) == 0
     assert utility.events(TENANT) == [event]
-    after = checksums(utility.database.engine)
+    after = checksums(utility.session.database.engine)
     assert {name for name in after if after[name] != tables[name]} == {READS, "ami_events"}
     assert after[READS][0] == 9
-    assert catalogue(utility.database.engine) == before
+    assert catalogue(utility.session.database.engine) == before
 
 
 def test_on_an_existing_database_a_reset_ends_events_and_keeps_every_read(utility: Demo) -> None:
     running = utility.trigger(TENANT, event_request("theft", feeder_id="FEEDER_1"))
     utility.publish(TENANT)
-    before = checksums(utility.database.engine)[READS]
+    before = checksums(utility.session.database.engine)[READS]
     assert utility.reset(TENANT) == 1
-    assert checksums(utility.database.engine)[READS] == before
+    assert checksums(utility.session.database.engine)[READS] == before
     assert utility.events(TENANT)[0].id == running.id
     assert utility.events(TENANT, active=True) == []
 
@@ -453,12 +472,12 @@ def test_an_existing_database_without_the_events_table_says_how_to_get_it(
 ) -> None:
     url = existing_url(UTILITY)
     demo = Demo(Settings(database_url=url, data_dir=tmp_path / "data", now=FROZEN))
-    demo.start()
-    before = catalogue(demo.database.engine)
-    for call in (demo.events, demo.publish, demo.quickcheck, demo.reset):
+    demo.session.start()
+    before = catalogue(demo.session.database.engine)
+    for call in (demo.events, demo.publish, demo.reset):
         with pytest.raises(DatabaseNotReadyError, match="gridlens_core migrate"):
             call(TENANT)
-    assert catalogue(demo.database.engine) == before
+    assert catalogue(demo.session.database.engine) == before
     database: Database = connect(url, is_local=False)
     with database.transaction() as connection:
         connection.exec_driver_sql(EVENTS_MIGRATION.read_text(encoding="utf-8"))
@@ -472,10 +491,10 @@ def test_an_existing_database_is_not_revived_by_us(utility: Demo) -> None:
         raise AssertionError
 
     def lose() -> None:
-        with utility.transaction():
+        with utility.session.transaction():
             raise DatabaseUnavailableError
 
-    utility._start_database = never
+    utility.session._start_database = never
     with pytest.raises(DatabaseUnavailableError):
         lose()
-    assert utility._reviving.acquire(blocking=False)
+    assert utility.session._reviving.acquire(blocking=False)

@@ -10,7 +10,7 @@ from threading import Thread
 
 import pytest
 from existing_shapes import SHAPES, demo_on, migrate, template_of
-from helpers import FROZEN, TENANT, Server, event_request
+from helpers import FROZEN, TENANT, Server, event_request, kpis_of, room_at, room_of
 
 from gridlens_core.demo.demo import Demo
 from gridlens_core.errors import DatabaseUnavailableError, SettingsError, TenantNotAllowedError
@@ -54,47 +54,51 @@ def play_to(director: Director, act: int) -> None:
 
 
 def history(demo: Demo) -> list[object]:
-    """All that the story left behind, without the random ids."""
-    seen = demo.trace(TENANT).all()
+    """All that the story left behind, and what it is made of, without the random ids."""
+    moment = demo.desk.explained(TENANT)
     events = [(one.event_type, one.where, one.starts_at, one.ends_at) for one in demo.events(TENANT)]
-    return [events, [(one.grid_now, one.kpis, one.before, one.clean) for one in seen]]
+    seen = [(one.grid_now, one.kpis) for one in demo.desk.trace(TENANT).all()]
+    made_of = moment.measured and (moment.measured.since, moment.measured.before, moment.measured.path)
+    return [events, seen, made_of]
 
 
 def test_the_story_plays_to_the_end_and_again_with_the_same_numbers_to_the_last_digit(demo: Demo) -> None:
     director = at_once(demo)
     play_to(director, 0)
-    quiet = demo.kpis(TENANT)[1]
+    quiet = kpis_of(demo, TENANT)[1]
     assert demo.events(TENANT) == []
     play_to(director, THEFT)
-    stolen = demo.kpis(TENANT)[1]
+    stolen = kpis_of(demo, TENANT)[1]
     assert stolen.feeder_loss_pct["FEEDER_7"] > quiet.feeder_loss_pct["FEEDER_7"] + 1
     expected = director.scene().expected
     assert expected is not None
     assert len(expected.cycles) == 4
-    real = {one.grid_now: one.kpis for one in demo.trace(TENANT).all()}
+    real = {one.grid_now: one.kpis for one in demo.desk.trace(TENANT).all()}
     assert [real[cycle.read_at] for cycle in expected.cycles[:3]] == [cycle.kpis for cycle in expected.cycles[:3]]
     play_to(director, WHO)
-    receipt = demo.receipts(TENANT)[0]
+    receipt = demo.desk.explained(TENANT).receipts[0]
     assert receipt.score is not None
     assert receipt.score.found > 0
     play_to(director, CREW)
     assert demo.events(TENANT, active=True) == []
-    now = demo.pulse(TENANT).grid_now
-    money = money_of(demo.receipts(TENANT), FROZEN - timedelta(days=1), now, demo.settings.tariff_usd_per_kwh)
+    now = demo.desk.pulse(TENANT).grid_now
+    money = money_of(
+        demo.desk.explained(TENANT).receipts, FROZEN - timedelta(days=1), now, demo.settings.tariff_usd_per_kwh
+    )
     assert money.recovered_usd_a_year == receipt.truth.kwh_a_year * demo.settings.tariff_usd_per_kwh > 0
     assert money.at_risk_usd_a_year == 0
     play_to(director, SAG)
-    sagged = demo.kpis(TENANT)[1]
-    assert sagged.voltage_compliance_pct is not None
-    assert sagged.voltage_compliance_pct < 100
+    sagged = kpis_of(demo, TENANT)[1]
+    assert sagged["voltage_compliance_pct"] is not None
+    assert sagged["voltage_compliance_pct"] < 100
     play_to(director, OUTAGE)
-    silent = demo.kpis(TENANT)[1]
-    assert silent.read_success_pct is not None
-    assert silent.loss_pct is not None
-    assert sagged.loss_pct is not None
-    assert sagged.read_success_pct is not None
-    assert silent.read_success_pct < sagged.read_success_pct - Decimal("0.3")
-    assert abs(silent.loss_pct - sagged.loss_pct) < Decimal("0.2")
+    silent = kpis_of(demo, TENANT)[1]
+    assert silent["read_success_pct"] is not None
+    assert silent["loss_pct"] is not None
+    assert sagged["loss_pct"] is not None
+    assert sagged["read_success_pct"] is not None
+    assert silent["read_success_pct"] < sagged["read_success_pct"] - Decimal("0.3")
+    assert abs(silent["loss_pct"] - sagged["loss_pct"]) < Decimal("0.2")
     play_to(director, SUMMARY)
     assert demo.events(TENANT, active=True) == []
     assert [one.event_type for one in demo.events(TENANT)] == ["comms-outage", "voltage-sag", "theft"]
@@ -147,13 +151,13 @@ def test_pausing_holds_the_act_and_resuming_finishes_it(demo: Demo) -> None:
     director = at_once(demo, pace_seconds=60.0)
     director.next()
     director.pause()
-    before = demo.pulse(TENANT).grid_now
+    before = demo.desk.pulse(TENANT).grid_now
     assert director.wait().paused
-    assert demo.pulse(TENANT).grid_now == before
+    assert demo.desk.pulse(TENANT).grid_now == before
     director.next()  # in a hurry: the rest of the first act at once, then the second at its pace
     with director._changed:
         assert director._changed.wait_for(lambda: director._scene.act == THEFT, 20)
-    assert demo.pulse(TENANT).grid_now == before + timedelta(minutes=30)
+    assert demo.desk.pulse(TENANT).grid_now == before + timedelta(minutes=30)
     director.stop()
     assert (director.scene().act, director.scene().playing) == (THEFT, False)
 
@@ -239,7 +243,7 @@ def test_a_database_that_is_away_pauses_the_act_with_the_reason(
     director: Director, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     play_to(director, THEFT)
-    now = director.demo.pulse(TENANT).grid_now
+    now = director.demo.desk.pulse(TENANT).grid_now
 
     def away(*_: object, **__: object) -> object:
         raise DatabaseUnavailableError
@@ -252,7 +256,7 @@ def test_a_database_that_is_away_pauses_the_act_with_the_reason(
     director.resume()
     scene = director.wait()
     assert (scene.act, scene.share, scene.problem) == (WHO, 1.0, "")
-    assert director.demo.pulse(TENANT).grid_now == now + timedelta(minutes=15)
+    assert director.demo.desk.pulse(TENANT).grid_now == now + timedelta(minutes=15)
 
 
 def test_many_hands_at_once_leave_a_story_that_still_plays(director: Director) -> None:
@@ -286,15 +290,15 @@ def test_the_story_plays_on_an_existing_database_and_says_what_stays(
     url = new_database(template_of(server, shape))
     migrate(url)
     demo = demo_on(url, shape, tmp_path / "existing")
-    demo.start()
+    demo.session.start()
     director = at_once(demo, **short(load_story(demo.settings.data_dir), ACTS))
     play_to(director, THEFT)
-    kpis = demo.kpis(TENANT)[1]
+    kpis = kpis_of(demo, TENANT)[1]
     assert max(kpis.feeder_loss_pct, key=lambda feeder: kpis.feeder_loss_pct[feeder]) == "FEEDER_7"
     assert watched(director.story.acts[SAG], kpis) == "suspicious_meters"
     play_to(director, SUMMARY)
     assert demo.events(TENANT, active=True) == []
-    reads_to = demo.pulse(TENANT).grid_now
+    reads_to = demo.desk.pulse(TENANT).grid_now
     director.jump(WHO)
     scene = director.wait()
     assert (scene.act, scene.notes) == (WHO, (READS_STAY,))
@@ -302,7 +306,7 @@ def test_the_story_plays_on_an_existing_database_and_says_what_stays(
     director.back()
     scene = director.wait()
     assert (scene.act, scene.notes, demo.events(TENANT, active=True)) == (THEFT, (READS_STAY,), [])
-    assert demo.pulse(TENANT).grid_now > reads_to
+    assert demo.desk.pulse(TENANT).grid_now > reads_to
     director.stop()
     demo.stop()
 
@@ -377,7 +381,7 @@ def test_a_file_that_is_wrong_is_told_in_one_error(tmp_path: Path, text: str, sa
 )
 def test_a_feeder_that_is_not_there_falls_back_by_position(demo: Demo, place: int | str, feeder: str) -> None:
     trigger = Trigger(type="theft", feeder=place, severity=0.5, minutes=60.0, meter=2)
-    fleet = demo.fleet(TENANT)
+    fleet = demo.desk.fleet(TENANT)
     request = trigger.request(fleet)
     assert request.feeder_id == feeder
     fleet.check_target(request.feeder_id, request.meter_id)
@@ -394,10 +398,12 @@ def test_the_control_room_of_an_earlier_time_shows_nothing_that_came_later(demo:
     moments = [demo.publish(TENANT).cycles[-1].read_at for _ in range(2)]
     demo.trigger(TENANT, event_request())
     demo.publish(TENANT)
-    then, now = demo.control_room_at(TENANT, moments[0]), demo.control_room(TENANT)
+    then, now = room_at(demo, TENANT, moments[0]), room_of(demo, TENANT)
     assert then.energy.read_at[-1] == moments[0] == then.grid_now < now.grid_now
-    assert then.kpis == demo.trace(TENANT).at(moments[0])
+    seen = demo.desk.trace(TENANT).at(moments[0])
+    assert seen is not None
+    assert then.kpis == seen.kpis
     assert (then.running, len(now.running)) == ((), 1)
-    unseen = demo.control_room_at(TENANT, FROZEN - timedelta(hours=20))
-    assert unseen.kpis.loss_pct is None
+    unseen = room_at(demo, TENANT, FROZEN - timedelta(hours=20))
+    assert unseen.kpis["loss_pct"] is None
     assert {card.value for card in unseen.cards if card.key != "at_risk"} == {"—"}

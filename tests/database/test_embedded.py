@@ -130,7 +130,7 @@ def kill(server: psutil.Process) -> None:
 
 def test_a_demo_revives_a_server_that_was_killed(data_dir: Path) -> None:
     demo = Demo(Settings(data_dir=data_dir, now=FROZEN, feeders=2, meters_per_feeder=3, history_days=1))
-    demo.start()
+    demo.session.start()
     demo.publish(TENANT)
     kill(server_process(data_dir))
     with pytest.raises(DatabaseUnavailableError):
@@ -177,6 +177,6 @@ def test_all_who_come_at_once_get_the_same_whole_key(tmp_path: Path) -> None:
 
 
 def test_the_demo_takes_the_set_key_before_the_generated_one(tmp_path: Path) -> None:
-    assert Demo(Settings(data_dir=tmp_path)).api_key == generated_key(tmp_path)
-    assert Demo(Settings(data_dir=tmp_path, api_key="correct-horse")).api_key == "correct-horse"
-    assert Demo(Settings(data_dir=tmp_path, database_url="postgresql://h/d")).api_key is None
+    assert Demo(Settings(data_dir=tmp_path)).session.api_key == generated_key(tmp_path)
+    assert Demo(Settings(data_dir=tmp_path, api_key="correct-horse")).session.api_key == "correct-horse"
+    assert Demo(Settings(data_dir=tmp_path, database_url="postgresql://h/d")).session.api_key is None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from existing_shapes import SHAPES, demo_on, migrate, template_of
-from helpers import TENANT, Server
+from helpers import TENANT, Server, kpis_of
 
 from gridlens_core.demo.demo import Demo
 from gridlens_core.errors import UnknownMeterError
@@ -29,20 +29,20 @@ def act(demo: Demo, event_type: str, feeder: str = "FEEDER_7", **more: Any) -> A
 
 
 def on(demo: Demo, feeder: str) -> list[str]:
-    fleet = demo.fleet(TENANT)
+    fleet = demo.desk.fleet(TENANT)
     return [meter for meter, of in zip(fleet.meter_ids, fleet.feeder_ids, strict=True) if of == feeder]
 
 
 def test_a_named_meter_s_reads_fall_under_what_was_expected(demo: Demo) -> None:
     act(demo, "theft")
-    named = demo.kpis(TENANT)[1].named
+    named = kpis_of(demo, TENANT)[1].named
     assert named
     usual = []
     for meter in sorted(named):
-        seen = demo.meter_evidence(TENANT, meter)
+        seen = demo.desk.evidence(demo.desk.fresh(TENANT), meter)
         assert (seen.meter_id, seen.feeder_id, seen.named) == (meter, "FEEDER_7", True)
         assert len(seen.read_at) == len(seen.recorded_kwh) == len(seen.expected_kwh) > 80
-        assert seen.read_at[-1] == demo.pulse(TENANT).grid_now
+        assert seen.read_at[-1] == demo.desk.pulse(TENANT).grid_now
         assert seen.read_at[-1] - seen.read_at[0] < timedelta(hours=EVIDENCE_HOURS)
         stolen, before = slice(-3, None), slice(0, -3)
         recorded = np.array([np.nan if kwh is None else kwh for kwh in seen.recorded_kwh])
@@ -57,24 +57,24 @@ def test_a_named_meter_s_reads_fall_under_what_was_expected(demo: Demo) -> None:
 
 def test_why_a_neighbour_is_not_named(demo: Demo) -> None:
     act(demo, "theft", severity=0.3)
-    named = demo.kpis(TENANT)[1].named
+    named = kpis_of(demo, TENANT)[1].named
     others = [meter for meter in on(demo, "FEEDER_7") if meter not in named]
     assert named
     assert others
     for meter in others:
-        seen = demo.meter_evidence(TENANT, meter)
+        seen = demo.desk.evidence(demo.desk.fresh(TENANT), meter)
         assert not seen.named
         assert f"{meter} is not named though" in seen.sentence
         assert "of FEEDER_7" in seen.sentence
         assert "expected" in seen.sentence
-    elsewhere = demo.meter_evidence(TENANT, on(demo, "FEEDER_2")[0])
+    elsewhere = demo.desk.evidence(demo.desk.fresh(TENANT), on(demo, "FEEDER_2")[0])
     assert "FEEDER_2 lost no more lately than its conductors explain" in elsewhere.sentence
 
 
 def test_a_silent_meter_is_a_comms_task_and_no_thief(demo: Demo) -> None:
     act(demo, "comms-outage")
     demo.publish(TENANT)
-    seen = demo.meter_evidence(TENANT, on(demo, "FEEDER_7")[0])
+    seen = demo.desk.evidence(demo.desk.fresh(TENANT), on(demo, "FEEDER_7")[0])
     assert not seen.named
     assert seen.recorded_kwh[-4:] == (None,) * 4
     assert min(seen.expected_kwh[-4:]) > 0
@@ -85,14 +85,14 @@ def test_a_silent_meter_is_a_comms_task_and_no_thief(demo: Demo) -> None:
 def test_low_voltage_is_told_from_consumption(demo: Demo) -> None:
     one = on(demo, "FEEDER_7")[0]
     act(demo, "voltage-sag", meter_id=one)
-    assert "is named for voltage low: " in demo.meter_evidence(TENANT, one).sentence
-    neighbour = demo.meter_evidence(TENANT, on(demo, "FEEDER_7")[1])
+    assert "is named for voltage low: " in demo.desk.evidence(demo.desk.fresh(TENANT), one).sentence
+    neighbour = demo.desk.evidence(demo.desk.fresh(TENANT), on(demo, "FEEDER_7")[1])
     assert "lost no more lately than its conductors explain" in neighbour.sentence
 
 
 def test_an_unknown_meter_is_refused(demo: Demo) -> None:
     with pytest.raises(UnknownMeterError):
-        demo.meter_evidence(TENANT, "nobody's")
+        demo.desk.evidence(demo.desk.fresh(TENANT), "nobody's")
 
 
 # --- databases of others --------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def existing(
     url = new_database(template_of(server, shape))
     migrate(url, shape.role)
     demo = demo_on(url, shape, tmp_path / "data")
-    demo.start()
+    demo.session.start()
     yield demo, shape.minutes
     demo.stop()
 
@@ -116,8 +116,8 @@ def test_expected_is_what_the_meter_usually_uses_in_such_an_interval(existing: t
     demo, minutes = existing
     demo.publish(TENANT, cycles=3, interval_minutes=minutes)
     demo.publish(TENANT, interval_minutes=5)
-    meter = demo.fleet(TENANT).meter_ids[0]
-    seen = demo.meter_evidence(TENANT, meter)
+    meter = demo.desk.fleet(TENANT).meter_ids[0]
+    seen = demo.desk.evidence(demo.desk.fresh(TENANT), meter)
     recorded, expected = np.array(seen.recorded_kwh, dtype=float), np.array(seen.expected_kwh)
     assert 0.7 < recorded[:-1].sum() / expected[:-1].sum() < 1.4
     assert 0.4 < recorded[-1] / expected[-1] < 2.5
@@ -129,9 +129,9 @@ def test_expected_is_what_the_meter_usually_uses_in_such_an_interval(existing: t
 def test_honest_reads_of_the_chart_are_the_emulator_s(demo: Demo) -> None:
     """The chart's reads are those of the database, which theft has altered by just the severity."""
     event = act(demo, "theft", severity=0.5)
-    fleet = demo.fleet(TENANT)
+    fleet = demo.desk.fleet(TENANT)
     meter = on(demo, "FEEDER_7")[0]
-    seen = demo.meter_evidence(TENANT, meter)
+    seen = demo.desk.evidence(demo.desk.fresh(TENANT), meter)
     chosen = fleet.take(event_meters(event, fleet) & (np.array(fleet.meter_ids) == meter))
     honest, _ = honest_intervals(chosen, Span(seen.read_at[-1] - 3 * QUARTER, 15, 3))
     kept = [kwh for kwh in seen.recorded_kwh[-3:] if kwh is not None]

@@ -11,17 +11,18 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from existing_shapes import SHAPES, Shape, demo_on, engine_of, load, migrate, wall_of
-from helpers import catalogue, event_request
+from helpers import catalogue, event_request, room_of
 
 from gridlens_core.api.answers import PublishAnswer, QuickcheckAnswer
 from gridlens_core.database.schema import KPI_VIEWS, OVERVIEW
+from gridlens_core.demo.desk import rows_of
 from gridlens_core.errors import (
     AutoPublishElsewhereError,
     DatabaseBusyError,
     DatabaseNotReadyError,
     DatabaseRefusedError,
 )
-from gridlens_core.explanation.movement import movement_since
+from gridlens_core.explanation.why import EXACT
 from gridlens_core.meters.events import EventRequest
 from gridlens_core.preflight import checks as preflight
 
@@ -53,8 +54,8 @@ each_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.na
 @each_shape
 def test_what_is_there_is_bound_and_repeats_are_kept_out_the_way_the_table_allows(on: Any, shape: Shape) -> None:
     demo, _ = on(shape)
-    reads = demo.schema.require_reads()
-    assert demo.schema.unique_key is shape.unique_key
+    reads = demo.session.schema.require_reads()
+    assert demo.session.schema.unique_key is shape.unique_key
     assert reads.has("voltage") is shape.voltage
     assert {role for role in ("tenant_id", "meter_id", "feeder_id", "read_at", "kwh") if reads.has(role)} >= {"kwh"}
 
@@ -75,7 +76,7 @@ def test_each_kpi_has_its_column_its_unit_and_how_sure_that_is(
     on: Any, name: str, view: str, role: str, column: str, unit: str, certainty: str
 ) -> None:
     demo, _ = on(BY_NAME[name])
-    bound = demo.schema.views[view].bindings[role]
+    bound = demo.session.schema.views[view].bindings[role]
     assert (bound.column.name, bound.unit, bound.certainty) == (column, unit, certainty)
 
 
@@ -86,21 +87,23 @@ def test_each_kpi_has_its_column_its_unit_and_how_sure_that_is(
 def test_a_demo_runs_from_the_first_cycle_to_the_reset(on: Any, shape: Shape) -> None:
     demo, url = on(shape)
     tenant, minutes = shape.tenant, shape.minutes
-    fleet = demo.fleet(tenant)
+    fleet = demo.desk.fleet(tenant)
     assert fleet.habits is not None
     quiet = demo.publish(tenant, interval_minutes=minutes, cycles=3)
     assert [cycle.inserted + cycle.not_read for cycle in quiet.cycles] == [len(fleet)] * 3
     assert PublishAnswer.of(quiet).model_dump_json()
 
-    begins = demo.pulse(tenant).grid_now
     theft = demo.trigger(tenant, EventRequest("theft", feeder_id=fleet.feeders[0], severity=0.9, duration_minutes=240))
     demo.publish(tenant, interval_minutes=minutes, cycles=2)
     kpi, of = ("feeder_loss_pct", fleet.feeders[0]) if shape.loss is None else ("loss_pct", None)
-    movement = movement_since(demo.trace(tenant).all(), begins, kpi, of)
-    assert movement is not None
-    effect = movement.effect_of(str(theft.id))
+    why = demo.desk.explained(tenant).why(kpi, of)
+    assert why is not None
+    assert why.exact
+    effect = why.effect_of(str(theft.id))
     assert effect < 0 if shape.loss == "down" else effect > 0
-    assert movement.change == movement.drift + effect
+    assert EXACT.add(why.before, EXACT.add(why.drift, effect)) == why.now
+    assert why.without is not None
+    assert EXACT.add(why.without, effect) == why.now
 
     outage = demo.trigger(
         tenant, EventRequest("comms-outage", feeder_id=fleet.feeders[1], severity=0.5, duration_minutes=120)
@@ -108,17 +111,17 @@ def test_a_demo_runs_from_the_first_cycle_to_the_reset(on: Any, shape: Shape) ->
     cycle = demo.publish(tenant, interval_minutes=minutes).cycles[0]
     assert cycle.not_read >= sum(feeder == fleet.feeders[1] for feeder in fleet.feeder_ids)
     assert {event.id for event in cycle.events} == {theft.id, outage.id}
-    room = demo.control_room(tenant)
+    room = room_of(demo, tenant)
     assert len(room.meters) == len(fleet)
     assert "not a loss" in room.story
 
-    assert demo.end(theft.id).ends_at == demo.pulse(tenant).grid_now
+    assert demo.end(theft.id).ends_at == demo.desk.pulse(tenant).grid_now
     before = reads_of(url)
     assert demo.reset(tenant) == 1
     assert reads_of(url) == before, "a reset deletes no read of an existing database"
     assert len(demo.events(tenant)) == 2
     assert not demo.events(tenant, active=True)
-    assert QuickcheckAnswer.of(demo.quickcheck(tenant)).model_dump_json()
+    assert QuickcheckAnswer.of(demo.desk.fresh(tenant)).model_dump_json()
 
 
 def test_without_a_voltage_column_a_sag_is_refused_with_the_reason(on: Any) -> None:
@@ -132,10 +135,10 @@ def test_without_a_voltage_column_a_sag_is_refused_with_the_reason(on: Any) -> N
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape.voltage], ids=lambda shape: shape.name)
 def test_a_sag_puts_the_feeder_under_114_volts(on: Any, shape: Shape) -> None:
     demo, _ = on(shape)
-    feeder = demo.fleet(shape.tenant).feeders[0]
+    feeder = demo.desk.fleet(shape.tenant).feeders[0]
     demo.trigger(shape.tenant, EventRequest("voltage-sag", feeder_id=feeder, severity=0.9, duration_minutes=60))
     demo.publish(shape.tenant, interval_minutes=shape.minutes)
-    states = {meter.state for meter in demo.control_room(shape.tenant).meters if meter.feeder_id == feeder}
+    states = {meter.state for meter in room_of(demo, shape.tenant).meters if meter.feeder_id == feeder}
     assert states <= {"low-voltage", "silent"}
     assert "low-voltage" in states
 
@@ -152,7 +155,7 @@ def test_a_day_that_has_no_partition_is_refused_in_plain_words_and_nothing_is_wr
 def test_views_that_are_missing_say_so_on_their_own_cards_alone(on: Any) -> None:
     shape = BY_NAME["partitioned"]
     demo, _ = on(shape)
-    cards = {card.key: card for card in demo.control_room(shape.tenant).cards}
+    cards = {card.key: card for card in room_of(demo, shape.tenant).cards}
     assert "v_kpi_suspicious_meters_daily is missing" in cards["suspicious_meters"].note
     assert "no column for read_success_pct" in cards["read_success_pct"].note
     assert (cards["loss_pct"].note, cards["open_tasks"].note) == ("", "")
@@ -162,19 +165,19 @@ def test_views_that_are_missing_say_so_on_their_own_cards_alone(on: Any) -> None
 def test_without_any_one_view_the_demo_goes_on(on: Any, view: str) -> None:
     demo, url = on(VARIANT_A, start=False)
     load(url, f"DROP VIEW public.{view} CASCADE")
-    demo.start()
+    demo.session.start()
     demo.publish(VARIANT_A.tenant)
-    assert demo.kpi_rows(VARIANT_A.tenant, view) == []
-    assert len(demo.control_room(VARIANT_A.tenant).cards) == 6
+    assert rows_of(demo.desk.fresh(VARIANT_A.tenant), view) == []
+    assert len(room_of(demo, VARIANT_A.tenant).cards) == 6
 
 
 def test_a_view_this_role_may_not_read_is_off_and_the_others_go_on(on: Any) -> None:
     shape = BY_NAME["least_grants"]
     demo, url = on(shape, start=False)
     load(url, f"REVOKE SELECT ON public.{OVERVIEW} FROM gridlens_app")
-    demo.start()
+    demo.session.start()
     demo.publish(shape.tenant)
-    cards = {card.key: card for card in demo.control_room(shape.tenant).cards}
+    cards = {card.key: card for card in room_of(demo, shape.tenant).cards}
     assert "no SELECT" in cards["loss_pct"].note
     assert cards["open_tasks"].value == "3"
 
@@ -183,8 +186,8 @@ def test_a_view_whose_own_query_fails_is_off_and_the_others_go_on(on: Any) -> No
     demo, url = on(VARIANT_A, start=False)
     load(url, f"DROP VIEW public.{KPI_VIEWS[3]}; CREATE VIEW public.{KPI_VIEWS[3]} AS "
               "SELECT tenant_id, day, 1 / (day - day) AS open_tasks FROM public.v_feeder_day_energy")  # fmt: skip
-    demo.start()
-    assert "its own query fails" in demo.schema.why_not(KPI_VIEWS[3])
+    demo.session.start()
+    assert "its own query fails" in demo.session.schema.why_not(KPI_VIEWS[3])
     demo.publish(VARIANT_A.tenant)
 
 
@@ -193,20 +196,19 @@ def test_a_view_whose_own_query_fails_is_off_and_the_others_go_on(on: Any) -> No
 
 @pytest.mark.parametrize("hour", [1, 10, 22], ids=lambda hour: f"{hour}:00 UTC")
 def test_ten_quiet_cycles_leave_the_loss_where_the_history_had_it_and_theft_moves_it_within_two(
-    on: Any, hour: int, monkeypatch: pytest.MonkeyPatch
+    on: Any, hour: int
 ) -> None:
-    monkeypatch.setattr("gridlens_core.demo.demo.QUICK_VIEWS_S", -1)  # what is measured elsewhere takes its time
     demo, url = on(VARIANT_A, start=False)
     demo, url = on(VARIANT_A, now=wall_of(url, VARIANT_A).replace(hour=hour))
-    history = [row["loss_pct"] for row in demo.kpi_rows(VARIANT_A.tenant, OVERVIEW)]
+    history = [row["loss_pct"] for row in rows_of(demo.desk.fresh(VARIANT_A.tenant), OVERVIEW)]
     usual = sum(history) / len(history)
     demo.publish(VARIANT_A.tenant, cycles=10)
-    after = demo.quickcheck(VARIANT_A.tenant).kpis
-    assert abs(after.loss_pct - usual) <= Decimal("0.5")
+    after = demo.desk.fresh(VARIANT_A.tenant).kpis
+    assert abs(after["loss_pct"] - usual) <= Decimal("0.5")
     demo.trigger(VARIANT_A.tenant, event_request())
     demo.publish(VARIANT_A.tenant, cycles=2)
-    stolen = demo.quickcheck(VARIANT_A.tenant).kpis
-    assert stolen.loss_pct > after.loss_pct + Decimal("0.2")
+    stolen = demo.desk.fresh(VARIANT_A.tenant).kpis
+    assert stolen["loss_pct"] > after["loss_pct"] + Decimal("0.2")
     assert stolen.feeder_loss_pct["FEEDER_7"] > after.feeder_loss_pct["FEEDER_7"] + Decimal(2)
 
 
@@ -214,13 +216,13 @@ def test_where_a_view_counts_a_whole_day_s_supply_the_effect_of_a_theft_is_still
     shape = BY_NAME["variant_a_static"]
     demo, _ = on(shape)
     demo.publish(shape.tenant)
-    begins = demo.pulse(shape.tenant).grid_now
     theft = demo.trigger(shape.tenant, EventRequest("theft", feeder_id=None, severity=0.9, duration_minutes=60))
     demo.publish(shape.tenant, cycles=2)
-    movement = movement_since(demo.trace(shape.tenant).all(), begins, "loss_pct")
-    assert movement is not None
-    assert movement.effect_of(str(theft.id)) > 1
-    assert movement.drift < -1
+    why = demo.desk.explained(shape.tenant).why("loss_pct")
+    assert why is not None
+    assert why.exact
+    assert why.effect_of(str(theft.id)) > 1
+    assert why.drift < -1
 
 
 # --- nothing else is touched ---------------------------------------------------------------------------
@@ -263,9 +265,7 @@ def other_tables(url: str) -> dict[str, tuple[int, str]]:
 
 
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if not shape.variables], ids=lambda shape: shape.name)
-def test_a_whole_demo_leaves_ami_events_and_new_reads_and_nothing_else(
-    on: Any, shape: Shape, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_whole_demo_leaves_ami_events_and_new_reads_and_nothing_else(on: Any, shape: Shape) -> None:
     demo, url = on(shape, migrated=False)
     tables, everything_before, reads_before = other_tables(url), everything(url), reads_of(url)
     with engine_of(url).connect() as connection:
@@ -273,7 +273,7 @@ def test_a_whole_demo_leaves_ami_events_and_new_reads_and_nothing_else(
 
     migrate(url, shape.role)
     preflight.preflight(demo, shape.tenant)
-    feeders = demo.fleet(shape.tenant).feeders
+    feeders = demo.desk.fleet(shape.tenant).feeders
     for number, event_type in enumerate(("theft", "voltage-sag", "comms-outage")):
         demo.publish(shape.tenant, interval_minutes=shape.minutes)
         with suppress(DatabaseNotReadyError):  # a sag without a voltage column
@@ -286,12 +286,10 @@ def test_a_whole_demo_leaves_ami_events_and_new_reads_and_nothing_else(
         cycles=2,
         interval_minutes=shape.minutes,
     )
-    if shape.today:
-        monkeypatch.setattr("gridlens_core.demo.demo.QUICK_VIEWS_S", -1)  # measured cycles take their time on its views
     most = 4 if shape.minutes == 60 else 17  # as many as stay within the day where there are partitions
     demo.publish(shape.tenant, interval_minutes=shape.minutes, cycles=most)
-    demo.control_room(shape.tenant)
-    demo.quickcheck(shape.tenant)
+    room_of(demo, shape.tenant)
+    demo.desk.fresh(shape.tenant)
     assert demo.reset(shape.tenant) >= 0
 
     new = everything(url) - everything_before
@@ -307,29 +305,31 @@ def test_a_whole_demo_leaves_ami_events_and_new_reads_and_nothing_else(
 
 
 def test_slow_views_hold_up_neither_publishing_nor_pages(on: Any) -> None:
-    demo, url = on(VARIANT_A)
+    demo, url = on(VARIANT_A, explain_budget_s=1.0)
     tenant = VARIANT_A.tenant
     demo.publish(tenant)
-    seen, _ = demo.kpis(tenant)
+    seen = demo.desk.fresh(tenant)
     load(url, f"""ALTER VIEW public.{OVERVIEW} RENAME TO quick;
                   CREATE VIEW public.{OVERVIEW} AS SELECT q.* FROM public.quick q, pg_sleep(2.5)""")  # fmt: skip
-    demo._view_seconds[tenant] = 2.5  # as the first slow answer will have said
     published = demo.publish(tenant)
     assert published.cycles[0].inserted == 200
-    assert demo.pulse(tenant).grid_now > seen
-    shown, _ = demo.kpis(tenant)
-    assert shown == seen, "the page shows the last answer, with its age, while a newer one is under way"
-    room = demo.control_room(tenant)
-    assert room.grid_now > shown
+    assert published.after is None, "the KPIs of before are not given for those after"
+    assert demo.desk.pulse(tenant).grid_now > seen.grid_now
+    shown = demo.desk.moment(tenant)
+    assert not shown.current
+    assert shown.value is seen, "the page shows the last moment, whole, while a newer one is under way"
+    room = room_of(demo, tenant)
+    assert room.grid_now == published.cycles[0].read_at
+    assert room.kpis == demo.desk.moment(tenant).value.kpis
 
 
 def test_an_impatient_reader_is_told_when_nothing_is_known_yet(on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     demo, url = on(VARIANT_A)
     load(url, f"""ALTER VIEW public.{OVERVIEW} RENAME TO quick;
                   CREATE VIEW public.{OVERVIEW} AS SELECT q.* FROM public.quick q, pg_sleep(2)""")  # fmt: skip
-    monkeypatch.setattr("gridlens_core.demo.demo.STATEMENT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("gridlens_core.demo.desk.STATEMENT_TIMEOUT_S", 0.2)
     with pytest.raises(DatabaseBusyError, match="still being read"):
-        demo.kpis(VARIANT_A.tenant)
+        demo.desk.moment(VARIANT_A.tenant, patience_s=0.2)
 
 
 # --- a pooler between ----------------------------------------------------------------------------------
@@ -343,13 +343,13 @@ def test_one_publisher_a_tenant_is_held_by_the_database(
     shape = BY_NAME["least_grants"]
     demo, url = on(shape)
     other = demo_on(url, shape, tmp_path / "other")
-    other.start()
-    demo.auto.start(demo.database, shape.tenant, 3600, 15)
+    other.session.start()
+    demo.auto.start(demo.session.database, shape.tenant, 3600, 15)
     with pytest.raises(AutoPublishElsewhereError):
-        other.auto.start(other.database, shape.tenant, 3600, 15)
+        other.auto.start(other.session.database, shape.tenant, 3600, 15)
     assert other.auto_state(shape.tenant).running
     demo.auto._by_tenant[shape.tenant]._keep_lock()
     demo.auto.stop(shape.tenant)
     assert not other.auto_state(shape.tenant).running
-    other.auto.start(other.database, shape.tenant, 3600, 15)
+    other.auto.start(other.session.database, shape.tenant, 3600, 15)
     other.stop()

@@ -10,11 +10,12 @@ import pytest
 from existing_shapes import SHAPES, Shape, load
 from helpers import FROZEN, TENANT
 
+from gridlens_core.database.reads import latest_read_at
 from gridlens_core.demo.demo import Demo
 from gridlens_core.errors import DatabaseNotReadyError
 from gridlens_core.meters.events import EventRequest
 from gridlens_core.meters.fleet import Fleet
-from gridlens_core.publishing.history import interval_of, latest_read_at
+from gridlens_core.publishing.history import interval_of
 from gridlens_core.publishing.seeding import existing_fleet
 
 BY_NAME = {shape.name: shape for shape in SHAPES}
@@ -22,10 +23,10 @@ BY_NAME = {shape.name: shape for shape in SHAPES}
 
 def learned(demo: Demo, tenant: str = TENANT) -> Fleet:
     """The fleet as another process would learn it now."""
-    with demo.transaction(read_only=True) as connection:
-        latest = latest_read_at(connection, demo.schema, tenant)
-        today = demo.today(demo.pulse(tenant).grid_now)
-        return existing_fleet(connection, demo.schema, demo.settings, tenant, latest, today)
+    with demo.session.transaction(read_only=True) as connection:
+        latest = latest_read_at(connection, demo.session.schema, tenant)
+        today = demo.desk.today(demo.desk.pulse(tenant).grid_now)
+        return existing_fleet(connection, demo.session.schema, demo.settings, tenant, latest, today)
 
 
 @pytest.mark.parametrize(
@@ -44,13 +45,13 @@ def test_meters_feeders_level_and_interval_come_from_the_reads(
 ) -> None:
     shape = BY_NAME[name]
     demo, _ = on(shape)
-    fleet = demo.fleet(shape.tenant)
+    fleet = demo.desk.fleet(shape.tenant)
     assert (len(fleet), len(fleet.feeders)) == (meters, feeders)
     assert fleet.mean_wh_per_slot.mean() == pytest.approx(wh, rel=0.06)
     assert np.isfinite(fleet.habits.mean_wh).all()
-    with demo.transaction(read_only=True) as connection:
-        latest = latest_read_at(connection, demo.schema, shape.tenant)
-        found = interval_of(connection, demo.schema.require_reads(), shape.tenant, fleet.meter_ids[0], latest)
+    with demo.session.transaction(read_only=True) as connection:
+        latest = latest_read_at(connection, demo.session.schema, shape.tenant)
+        found = interval_of(connection, demo.session.schema, shape.tenant, fleet.meter_ids[0], latest)
     assert found == minutes
 
 
@@ -69,7 +70,7 @@ def test_what_is_published_today_does_not_change_what_was_learned(on: Any, shape
 
 def test_a_history_that_ended_a_month_ago_goes_on_as_it_was(on: Any) -> None:
     demo, _ = on(BY_NAME["mixed_case"], now=FROZEN + timedelta(days=30))
-    before = demo.fleet(TENANT)
+    before = demo.desk.fleet(TENANT)
     demo.publish(TENANT)
     after = learned(demo)
     assert after.meter_ids == before.meter_ids
@@ -78,13 +79,13 @@ def test_a_history_that_ended_a_month_ago_goes_on_as_it_was(on: Any) -> None:
 
 def test_both_ways_to_the_newest_read_find_the_same(on: Any) -> None:
     demo, url = on(BY_NAME["variant_a"])
-    assert demo.schema.newest_by_hops
-    by_hops = learned(demo), demo.pulse(TENANT).latest_read_at
+    assert demo.session.schema.newest_by_hops
+    by_hops = learned(demo), demo.desk.pulse(TENANT).latest_read_at
     load(url, "CREATE INDEX ON public.meter_reads_electric (tenant_id, read_at)")
     other = Demo(demo.settings)
-    other.start()
-    assert not other.schema.newest_by_hops
-    fleet, latest = learned(other), other.pulse(TENANT).latest_read_at
+    other.session.start()
+    assert not other.session.schema.newest_by_hops
+    fleet, latest = learned(other), other.desk.pulse(TENANT).latest_read_at
     other.stop()
     assert (fleet.meter_ids, fleet.feeder_ids, latest) == (by_hops[0].meter_ids, by_hops[0].feeder_ids, by_hops[1])
     assert np.array_equal(fleet.habits.mean_wh, by_hops[0].habits.mean_wh)
@@ -94,7 +95,7 @@ def test_a_history_without_feeders_is_told_in_one_line(on: Any) -> None:
     demo, url = on(BY_NAME["mean_loss"])
     load(url, "UPDATE public.meter_reads_electric SET feeder_id = NULL")
     with pytest.raises(DatabaseNotReadyError, match="name no feeder in 'feeder_id'"):
-        demo.fleet(TENANT)
+        demo.desk.fleet(TENANT)
 
 
 def test_reads_that_are_no_energy_are_not_learned_from(on: Any) -> None:

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,8 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
 def local(make_demo: Callable[..., Demo], monkeypatch: pytest.MonkeyPatch) -> Demo:
     """A demo on the local database that the environment names to the command line."""
     demo = make_demo()
+    # The command line works on this demo's database, and starts no other server.
+    monkeypatch.setattr("gridlens_core.show.Demo", partial(Demo, start_database=demo.session._start_database))
     monkeypatch.setenv("GRIDLENS_DATA_DIR", str(demo.settings.data_dir))
     monkeypatch.setenv("GRIDLENS_NOW", FROZEN.isoformat())
     return demo
@@ -91,18 +94,18 @@ def existing(
 
 
 def test_publish_publishes_the_cycles_it_is_told(cli: Cli, local: Demo) -> None:
-    before = local.pulse(TENANT).grid_now
+    before = local.desk.pulse(TENANT).grid_now
     answer = cli("publish", "--cycles", "3")
-    assert (local.pulse(TENANT).grid_now - before).total_seconds() == 3 * 15 * 60
+    assert (local.desk.pulse(TENANT).grid_now - before).total_seconds() == 3 * 15 * 60
     assert answer["inserted"] + answer["notRead"] == 3 * METERS
     assert answer["kpis"]["after"]["suppliedKwh"] > answer["kpis"]["before"]["suppliedKwh"]
 
 
 def test_publish_publishes_one_cycle_of_the_interval_it_is_told(cli: Cli, local: Demo) -> None:
     cli("publish")
-    before = local.pulse(TENANT).grid_now
+    before = local.desk.pulse(TENANT).grid_now
     assert cli("publish", "--interval", "30", "--tenant", TENANT)["intervalMinutes"] == 30
-    assert (local.pulse(TENANT).grid_now - before).total_seconds() == 30 * 60
+    assert (local.desk.pulse(TENANT).grid_now - before).total_seconds() == 30 * 60
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
@@ -111,7 +114,7 @@ def test_event_writes_one_event(cli: Cli, local: Demo, event_type: str) -> None:
     assert answer.keys() == {to_camel(column.name) for column in fields(Event)}
     (event,) = local.events(TENANT)
     assert (event.event_type, event.where, event.fraction) == (event_type, "FEEDER_7", 0.4)
-    assert event.starts_at == local.pulse(TENANT).grid_now
+    assert event.starts_at == local.desk.pulse(TENANT).grid_now
     assert (event.ends_at - event.starts_at).total_seconds() == 30 * 60
 
 
@@ -123,10 +126,10 @@ def test_event_without_more_is_an_hour_on_every_feeder(cli: Cli, local: Demo) ->
 
 
 def test_rehearse_prints_the_path_and_leaves_nothing(cli: Cli, local: Demo) -> None:
-    before = local.pulse(TENANT)
+    before = local.desk.pulse(TENANT)
     answer = cli("rehearse", "voltage-sag", "--feeder", "FEEDER_7", "--cycles", "2")
     assert [step["kpis"]["voltageCompliancePct"] < 100 for step in answer["path"]] == [True, True]
-    assert local.pulse(TENANT) == before
+    assert local.desk.pulse(TENANT) == before
 
 
 def test_quickcheck_prints_what_the_api_answers(cli: Cli, local: Demo) -> None:
@@ -229,11 +232,11 @@ def test_a_bad_option_is_status_2(cli: Cli, arguments: tuple[str, ...], says: st
 def test_what_cannot_be_done_is_status_1_and_changes_nothing(
     cli: Cli, local: Demo, arguments: tuple[str, ...], says: str
 ) -> None:
-    before = local.pulse(TENANT)
+    before = local.desk.pulse(TENANT)
     status, line = cli.fails(*arguments)
     assert status == 1
     assert says in line
-    assert local.pulse(TENANT) == before
+    assert local.desk.pulse(TENANT) == before
 
 
 @pytest.mark.parametrize("command", [("migrate",), ("publish",), ("event", "theft"), ("quickcheck",)])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -16,6 +17,7 @@ from gridlens_core.clock import INTERVAL_MINUTES, day_start, local_day
 from gridlens_core.database.connection import Database
 from gridlens_core.database.event_log import insert_event
 from gridlens_core.database.queries import EVENTS_MIGRATION
+from gridlens_core.database.reads import latest_read_at
 from gridlens_core.database.schema import Schema, discover
 from gridlens_core.errors import BadInputError, DatabaseRefusedError
 from gridlens_core.meters.emulator import Span, emulate
@@ -23,7 +25,7 @@ from gridlens_core.meters.events import EventRequest, NewEvent
 from gridlens_core.meters.fleet import Fleet, fleet_of, synthetic_fleet
 from gridlens_core.publishing.publisher import (
     Cycle,
-    latest_read_at,
+    Plan,
     local_days,
     lock_tenant,
     publish_cycle,
@@ -98,9 +100,10 @@ def local_schema(local: Database) -> Schema:
 
 
 def publish(database: Database, schema: Schema, fleet: Fleet = FLEET, **changes: Any) -> Cycle:
-    arguments = {"wall": FROZEN, "interval_minutes": 15, "missing_share": 0.0, **changes}
+    """One cycle; every read arrives unless `missing_share` says otherwise."""
+    whole = replace(fleet, missing_share=changes.pop("missing_share", 0.0))
     with database.transaction() as connection:
-        return publish_cycle(connection, schema, fleet, **arguments)
+        return publish_cycle(connection, Plan(schema, whole, changes.pop("wall", FROZEN), **changes))
 
 
 def rows(database: Database) -> list[tuple[Any, ...]]:
@@ -199,9 +202,7 @@ def test_any_batch_size_gives_the_same_reads(local: Database, local_schema: Sche
     for batch_rows in (1, 7, 50, 10**6):
         with local.engine.connect() as connection:  # rolled back when closed
             insert_event(connection, asked("comms-outage"))
-            cycle = publish_cycle(
-                connection, local_schema, SMALL, wall=FROZEN, interval_minutes=15, batch_rows=batch_rows
-            )
+            cycle = publish_cycle(connection, Plan(local_schema, SMALL, FROZEN, batch_rows=batch_rows))
             stored = connection.exec_driver_sql(f"SELECT * FROM {READS} WHERE read_at = '{FROZEN}' ORDER BY meter_id")
             published.append((cycle.inserted, cycle.not_read, [tuple(row) for row in stored]))
     assert all(one == published[0] for one in published)
@@ -217,7 +218,7 @@ def test_a_cycle_that_is_rolled_back_leaves_the_database_as_it_was(local: Databa
     with local.engine.connect() as connection:
         insert_event(connection, asked("theft"))
         for _ in range(3):
-            publish_cycle(connection, local_schema, SMALL, wall=FROZEN, interval_minutes=15, supply=True)
+            publish_cycle(connection, Plan(local_schema, SMALL, FROZEN, supply=True))
         assert latest_read_at(connection, local_schema, TENANT) == FROZEN + 2 * QUARTER
         connection.rollback()
     assert checksums(local.engine) == before
@@ -233,10 +234,11 @@ def test_a_cycle_the_database_refuses_leaves_nothing(existing: Callable) -> None
 
 PUBLISH = """
 import os, signal, sys
+from dataclasses import replace
 from datetime import datetime
 import sqlalchemy as sa
 from gridlens_core.database.connection import connect
-from gridlens_core.publishing.publisher import publish_cycle
+from gridlens_core.publishing.publisher import Plan, publish_cycle
 from gridlens_core.database.schema import discover
 from gridlens_core.publishing.seeding import local_fleet
 from gridlens_core.settings import Settings
@@ -258,9 +260,7 @@ def count(connection, cursor, statement, *rest):
 print("ready", flush=True)
 sys.stdin.readline()
 with database.transaction() as connection:
-    cycle = publish_cycle(
-        connection, schema, fleet, wall=wall, interval_minutes=15, batch_rows=50, supply=True, missing_share=0
-    )
+    cycle = publish_cycle(connection, Plan(schema, replace(fleet, missing_share=0), wall, batch_rows=50, supply=True))
 print(cycle.read_at.isoformat(), cycle.inserted)
 database.engine.dispose()
 """
@@ -388,7 +388,10 @@ def test_that_role_may_indeed_not_do_more(writer: tuple[Database, Database], sta
 
 
 def test_each_cycle_publishes_the_interval_after_the_last(local: Database, local_schema: Schema) -> None:
-    times = [publish(local, local_schema, SMALL, interval_minutes=minutes).read_at for minutes in (15, 5, 60, 15)]
+    times = [
+        publish(local, local_schema, SMALL, supply=True, interval_minutes=minutes).read_at
+        for minutes in (15, 5, 60, 15)
+    ]
     assert times == [FROZEN + timedelta(minutes=minutes) for minutes in (0, 5, 65, 80)]
 
 
@@ -419,13 +422,13 @@ def test_an_event_bites_in_the_cycles_its_window_overlaps(local: Database, local
     with local.transaction() as connection:
         now = read_grid_now(connection, local_schema, TENANT, FROZEN, 15)
         written = insert_event(connection, asked("comms-outage", starts=now))
-    cycles = [publish(local, local_schema, SMALL) for _ in range(5)]
+    cycles = [publish(local, local_schema, SMALL, supply=True) for _ in range(5)]
     assert [cycle.not_read for cycle in cycles] == [20, 20, 20, 20, 0]
     assert [cycle.events for cycle in cycles] == [(written,)] * 4 + [()]
 
 
 def test_ordinary_gaps_are_neither_inserted_nor_counted_as_there(local: Database, local_schema: Schema) -> None:
-    cycles = [publish(local, local_schema, SMALL, missing_share=0.05) for _ in range(4)]
+    cycles = [publish(local, local_schema, SMALL, supply=True, missing_share=0.05) for _ in range(4)]
     assert sum(cycle.not_read for cycle in cycles) > 0
     assert all(cycle.meters == cycle.inserted + cycle.not_read for cycle in cycles)
 

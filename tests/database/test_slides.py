@@ -14,9 +14,10 @@ from test_brief import HOSTILE, hostile
 
 from gridlens_core.demo.demo import Demo
 from gridlens_core.display.branding import Brand
-from gridlens_core.display.control_room import Step, Why
+from gridlens_core.display.figures import waterfall
+from gridlens_core.explanation.why import Effect, Why
 from gridlens_core.leave_behind import brief_words
-from gridlens_core.leave_behind.brief import Brief, make_brief
+from gridlens_core.leave_behind.brief import Brief, brief_of
 from gridlens_core.leave_behind.slides import brief_slides
 
 
@@ -61,18 +62,20 @@ def test_the_energy_chart_is_native_and_holds_the_control_rooms_numbers(brief: B
 def test_the_waterfall_is_stacked_columns_that_end_where_the_kpi_stands(brief: Brief) -> None:
     chart = charts(opened(brief))[1]
     assert chart.chart_type == XL_CHART_TYPE.COLUMN_STACKED
-    bars = brief_words.bars(brief.why)
+    assert brief.why is not None
+    bars = waterfall(brief.why, brief.labels)
     base, value = (list(chart.plots[0].series[number].values) for number in (0, 1))
     assert list(chart.plots[0].categories) == [bar.label for bar in bars]
     assert base == pytest.approx([0 if bar.total else bar.low for bar in bars])
     assert [low + size for low, size in zip(base, value, strict=True)] == pytest.approx([bar.high for bar in bars])
-    assert value[-1] == pytest.approx(float(brief.room.kpis.loss_pct or 0))
+    assert value[-1] == pytest.approx(float(brief.room.kpis["loss_pct"] or 0))
 
 
 def test_a_waterfall_through_nought_stacks_down_and_up(brief: Brief) -> None:
     assert brief.why is not None
-    steps = (Step("natural drift", None, -brief.why.before * 2), Step("theft F", "theft", brief.why.before * 3))
-    why = Why("loss_pct", brief.since, brief.why.before, steps, brief.why.before * 2)
+    start = brief.why.before
+    effect = Effect(brief.why.effects[-1].event_id, start * 3)
+    why = Why("loss_pct", brief.since, start, -start, start * 2, -start * 2, (effect,))
     chart = charts(opened(replace(brief, why=why)))[1]
     base, up, down, _ = (list(series.values) for series in chart.plots[0].series)
     before = float(why.before)
@@ -103,7 +106,7 @@ def test_hostile_names_and_letters_that_xml_cannot_hold(brief: Brief) -> None:
 
 
 def test_a_quiet_day_has_five_slides_too(demo: Demo) -> None:
-    slides = opened(make_brief(demo, Brand(), TENANT))
+    slides = opened(brief_of(demo.desk.explained(TENANT), Brand()))
     assert len(slides) == 5
     assert any("A quiet day" in line for line in said(slides[0]))
     assert len(charts(slides)) == 1

@@ -24,12 +24,12 @@ from gridlens_core.database.connection import Database, connect
 from gridlens_core.database.event_log import end_event, events_in_window, insert_event
 from gridlens_core.database.schema import Schema, discover
 from gridlens_core.demo.demo import Demo
-from gridlens_core.explanation.truth import Truth, event_truth, kwh_not_recorded
-from gridlens_core.meters.emulator import Span, emulate, event_meters, theft_share
+from gridlens_core.explanation.truth import Ledger, Truth, read_ledger
+from gridlens_core.meters.emulator import Span, emulate, event_meters, theft_share, yearly_share
 from gridlens_core.meters.events import Event, EventRequest
 from gridlens_core.meters.fleet import Fleet
-from gridlens_core.meters.patterns import PATTERNS, YEARLY_SHARE
-from gridlens_core.publishing.publisher import publish_cycle, read_grid_now
+from gridlens_core.meters.patterns import PATTERNS
+from gridlens_core.publishing.publisher import Plan, publish_cycle, read_grid_now
 from gridlens_core.publishing.seeding import local_fleet
 from gridlens_core.settings import Settings
 
@@ -65,12 +65,14 @@ class Stage:
 
     def publish(self, *minutes: int) -> None:
         for length in minutes or (15,):
-            publish_cycle(
-                self.connection, self.schema, self.fleet, wall=self.wall, interval_minutes=length, supply=True
-            )
+            publish_cycle(self.connection, Plan(self.schema, self.fleet, self.wall, length, supply=True))
+
+    def ledger(self, events: Sequence[Event]) -> Ledger:
+        return read_ledger(self.connection, self.schema, self.fleet, events, self.now)
 
     def truth(self, event: Event) -> Truth:
-        return event_truth(self.connection, self.schema, self.fleet, event, self.now)
+        """What an event did; it may have been ended since it was logged."""
+        return self.ledger([event if one.id == event.id else one for one in self.log()]).truth(event, self.now)
 
     def log(self) -> list[Event]:
         return events_in_window(self.connection, TENANT, NOW - timedelta(days=30), NOW + timedelta(days=30))
@@ -155,8 +157,7 @@ def test_what_the_events_kept_is_what_was_not_recorded(stage: Stage, steps: Any)
     total = sum(mwh(truth.kwh_not_recorded) for truth in truths)
     assert total == unrecorded_mwh(stage, lengths)
     start = NOW - timedelta(days=3)
-    whole = kwh_not_recorded(stage.connection, stage.schema, stage.fleet, log, start, stage.now)
-    assert mwh(whole) == total
+    assert mwh(stage.ledger(log).kwh_not_recorded(start)) == total
     for event, truth in zip(log, truths, strict=True):
         assert 0 <= truth.reads_altered + truth.reads_missing <= truth.reads_due
         assert truth.kwh_not_recorded >= 0
@@ -295,8 +296,9 @@ def test_a_sag_counts_low_reads_and_the_deeper_of_two_alters_them(stage: Stage) 
 def test_a_year_at_this_rate(stage: Stage, pattern: str) -> None:
     event = stage.act(severity=0.4, pattern=pattern)
     chosen = stage.fleet.take(event_meters(event, stage.fleet))
-    honest_kwh = float(chosen.mean_wh_per_slot.sum()) / 1000 * 4 * 24 * 365.25
-    assert stage.truth(event).kwh_a_year == pytest.approx(0.4 * YEARLY_SHARE[pattern] * honest_kwh)
+    share = yearly_share(chosen, np.ones(len(chosen), dtype=bool), event.pattern)
+    kwh_a_year = chosen.mean_wh_per_slot / 1000 * 4 * 24 * 365.25
+    assert stage.truth(event).kwh_a_year == pytest.approx(0.4 * float((share * kwh_a_year).sum()))
     assert stage.truth(event).reads_due == 0
 
 
@@ -313,11 +315,21 @@ def test_a_pattern_takes_what_it_says(stage: Stage) -> None:
 def test_other_thefts_than_those_asked_for_do_not_count(stage: Stage) -> None:
     one, other = stage.act(), stage.act(feeder=OTHER)
     stage.publish(15)
-    arguments = (stage.connection, stage.schema, stage.fleet)
-    assert kwh_not_recorded(*arguments, [one], NOW, stage.now) == stage.truth(one).kwh_not_recorded
-    assert kwh_not_recorded(*arguments, [other], NOW, stage.now) == stage.truth(other).kwh_not_recorded
-    assert kwh_not_recorded(*arguments, [one, other], stage.now, stage.now) == 0
-    assert kwh_not_recorded(*arguments, [], NOW, stage.now) == 0
+    assert stage.ledger([one]).kwh_not_recorded(NOW) == stage.truth(one).kwh_not_recorded > 0
+    assert stage.ledger([other]).kwh_not_recorded(NOW) == stage.truth(other).kwh_not_recorded > 0
+    assert stage.ledger([one, other]).kwh_not_recorded(stage.now) == 0
+    assert stage.ledger([]).kwh_not_recorded(NOW) == 0
+
+
+def test_a_ledger_knows_what_was_done_up_to_any_time(stage: Stage) -> None:
+    events = [stage.act(), stage.act("voltage-sag", feeder=OTHER), stage.act("comms-outage", feeder="FEEDER_5")]
+    known = []
+    for _ in range(3):
+        stage.publish(15)
+        known.append((stage.now, [stage.truth(event) for event in events]))
+    ledger = stage.ledger(stage.log())
+    for moment, truths in known:
+        assert [ledger.truth(event, moment) for event in events] == truths, moment
 
 
 # --- restarts and other databases -----------------------------------------------------------------------
@@ -332,13 +344,14 @@ from gridlens_core.database.event_log import latest_events
 from gridlens_core.database.schema import discover
 from gridlens_core.settings import Settings
 from gridlens_core.publishing.seeding import local_fleet
-from gridlens_core.explanation.truth import event_truth
+from gridlens_core.explanation.truth import read_ledger
 database = connect(sys.argv[1], is_local=True)
 fleet = local_fleet(database, Settings(**SMALL_FLEET), TENANT)
 with database.transaction(read_only=True) as connection:
     schema, now = discover(connection), datetime.fromisoformat(sys.argv[2])
-    events = latest_events(connection, TENANT)
-    truths = [event_truth(connection, schema, fleet, one, now) for one in events]
+    events = latest_events(connection, TENANT)[::-1]
+    ledger = read_ledger(connection, schema, fleet, events, now)
+    truths = [ledger.truth(one, now) for one in events]
 print(json.dumps({str(one.id): asdict(truth) for one, truth in zip(events, truths, strict=True)}))
 """
 
@@ -349,12 +362,12 @@ def test_another_process_and_a_restart_say_the_same(make_demo: Callable[..., Dem
         feeder = OTHER if event_type == "comms-outage" else FEEDER
         demo.trigger(TENANT, EventRequest(event_type, feeder_id=feeder, severity=severity, duration_minutes=40))
     demo.publish(TENANT, cycles=4)
-    here = {str(one.event.id): one.truth for one in demo.receipts(TENANT)}
+    here = {str(one.event.id): one.truth for one in demo.desk.explained(TENANT).receipts}
     assert len(here) == 4
     again = make_demo(data_dir=demo.settings.data_dir)
-    assert {str(one.event.id): one.truth for one in again.receipts(TENANT)} == here
-    now = demo.pulse(TENANT).grid_now.isoformat()
-    told = json.loads(run_python(ELSEWHERE, url_of(demo.database), now).stdout)
+    assert {str(one.event.id): one.truth for one in again.desk.explained(TENANT).receipts} == here
+    now = demo.desk.pulse(TENANT).grid_now.isoformat()
+    told = json.loads(run_python(ELSEWHERE, url_of(demo.session.database), now).stdout)
     assert told == {event_id: asdict(truth) for event_id, truth in here.items()}
     assert all(UUID(event_id) for event_id in told)
 
@@ -368,14 +381,14 @@ def test_what_a_column_rounds_away_is_not_lost(
     url = new_database(template_of(server, shape))
     migrate(url, shape.role)
     demo = demo_on(url, shape, tmp_path / "data")
-    demo.start()
-    feeder = demo.fleet(shape.tenant).feeders[0]
+    demo.session.start()
+    feeder = demo.desk.fleet(shape.tenant).feeders[0]
     for severity in (0.5, 0.3):
         demo.trigger(shape.tenant, EventRequest("theft", feeder_id=feeder, severity=severity, duration_minutes=240))
     cycles = demo.publish(shape.tenant, cycles=3, interval_minutes=shape.minutes).cycles
     span = Span.ending(cycles[0].read_at, shape.minutes)
-    receipts = demo.receipts(shape.tenant)
-    chosen = demo.fleet(shape.tenant)
+    receipts = demo.desk.explained(shape.tenant).receipts
+    chosen = demo.desk.fleet(shape.tenant)
     chosen = chosen.take(np.array(chosen.feeder_ids) == feeder)
     reads = emulate(chosen, Span(span.start, span.minutes, 3), [], chosen.missing_share)
     honest_kwh = float(reads.honest_wh[reads.sent].sum()) / 1000

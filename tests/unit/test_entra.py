@@ -12,9 +12,9 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-import gridlens_core.demo.demo
 from gridlens_core.database import connection as database
 from gridlens_core.database.entra import SCOPE, use_tokens, wants_token
+from gridlens_core.demo import session
 from gridlens_core.errors import DatabaseUnavailableError, SettingsError
 from gridlens_core.preflight.checks import unreachable
 from gridlens_core.settings import Settings
@@ -122,11 +122,11 @@ def test_the_start_goes_on_trying_while_no_token_can_be_had(monkeypatch: pytest.
 
     credential = SecondTime()
     monkeypatch.setattr(database, "default_credential", lambda: credential)
-    monkeypatch.setattr(gridlens_core.demo.demo, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(session, "RETRY_SECONDS", 0.01)
     demo = make_show(Settings(database_url=SecretStr(AZURE), data_dir=tmp_path)).demo
-    demo.start_in_background()
+    demo.session.start_in_background()
     try:
         assert asked.wait(timeout=20), "the start gave up after the first token"
-        assert isinstance(demo.start_error, DatabaseUnavailableError)
+        assert isinstance(demo.session.start_error, DatabaseUnavailableError)
     finally:
         demo.stop()

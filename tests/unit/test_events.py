@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from gridlens_core import colours
 from gridlens_core.errors import BadInputError
+from gridlens_core.explanation.catalogue import CATALOGUE
 from gridlens_core.meters.events import (
     EVENT_KINDS,
     EVENT_TYPES,
@@ -26,7 +27,6 @@ from gridlens_core.meters.events import (
     colour_of,
     kind_of,
 )
-from gridlens_core.words import KPI_WORDS
 
 HOUR = timedelta(hours=1)
 THEME = Path(__file__).parents[2] / ".streamlit" / "config.toml"
@@ -160,7 +160,7 @@ def test_kinds_differ_in_everything(name: str) -> None:
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
 def test_a_kind_names_a_kpi_and_a_material_icon(event_type: str) -> None:
     kind = EVENT_KINDS[event_type]
-    assert kind.kpi in KPI_WORDS
+    assert kind.kpi in CATALOGUE
     assert kind.icon.startswith(":material/")
     assert kind.word in kind.name
 

@@ -20,6 +20,7 @@ DEFAULTS = {
     "GRIDLENS_SEED": "7",
     "GRIDLENS_TIMEZONE": "America/Chicago",
     "GRIDLENS_TARIFF_USD_PER_KWH": "0.17",
+    "GRIDLENS_EXPLAIN_BUDGET_S": "3",
     "GRIDLENS_NOW": "none",
 }
 
@@ -48,6 +49,7 @@ def test_without_any_variable_the_defaults_hold() -> None:
         ("GRIDLENS_SEED", "0", "seed", 0),
         ("GRIDLENS_TIMEZONE", "Europe/Vienna", "timezone", "Europe/Vienna"),
         ("GRIDLENS_TARIFF_USD_PER_KWH", "0.323", "tariff_usd_per_kwh", 0.323),
+        ("GRIDLENS_EXPLAIN_BUDGET_S", "0.5", "explain_budget_s", 0.5),
         ("GRIDLENS_NOW", "2026-11-18T12:00:00-06:00", "now", datetime(2026, 11, 18, 18, tzinfo=UTC)),
     ],
 )

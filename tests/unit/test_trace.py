@@ -10,21 +10,28 @@ from helpers import FROZEN
 
 from gridlens_core.explanation.kpis import Kpis
 from gridlens_core.explanation.trace import KEEP, Observation, Trace
+from gridlens_core.explanation.why import Measured
 
 QUARTER = timedelta(minutes=15)
 NOON = FROZEN.isoformat()
 
 
 def kpis(loss: str | None, **more: object) -> Kpis:
-    return Kpis(date(2026, 11, 18), loss_pct=None if loss is None else Decimal(loss), **more)
+    return Kpis(date(2026, 11, 18), {"loss_pct": None if loss is None else Decimal(loss)}, **more)
 
 
 def at(number: int) -> datetime:
     return FROZEN + number * QUARTER
 
 
-def seen(number: int, loss: str | None = None, **more: object) -> Observation:
-    return Observation(at(number), kpis(str(number) if loss is None else loss), **more)
+def seen(number: int, loss: str | None = None) -> Observation:
+    return Observation(at(number), kpis(str(number) if loss is None else loss))
+
+
+def measured(number: int, loss: str, without: str) -> Observation:
+    """An observation with what one event had done by then."""
+    made_of = Measured(at(number), at(0), kpis("2"), ("an event",), (kpis(without), kpis(loss)))
+    return Observation(at(number), kpis(loss), made_of)
 
 
 @pytest.fixture
@@ -32,23 +39,25 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "not there yet" / "trace.jsonl"
 
 
-def test_a_moment_is_answered_with_the_last_observation_at_or_before_it(path: Path) -> None:
+def test_a_moment_is_answered_with_what_was_seen_at_just_this_grid_time(path: Path) -> None:
     trace = Trace(path)
     for number in (0, 1, 4):
         trace.observe(seen(number))
-    answers = {-1: None, 0: "0", 1: "1", 2: "1", 4: "4", 99: "4"}
-    for number, loss in answers.items():
-        assert trace.at(at(number)) == (loss and kpis(loss)), number
-    assert trace.at(at(1) - timedelta(microseconds=1)) == kpis("0")
+    for number in (-1, 0, 1, 2, 4, 99):
+        assert trace.at(at(number)) == (seen(number) if number in (0, 1, 4) else None), number
+    assert trace.at(at(1) - timedelta(microseconds=1)) is None
 
 
-def test_the_first_observation_of_a_time_stands_unless_a_measured_one_comes(path: Path) -> None:
+def test_the_last_observation_of_a_time_stands_and_a_measured_one_before_one_that_is_not(path: Path) -> None:
     trace = Trace(path)
-    measured = seen(0, "3", before=kpis("2"), clean=kpis("2.5"), steps=(("an event", kpis("3")),))
-    for one in (seen(0, "1"), seen(0, "2"), measured, seen(0, "4"), seen(0, "5", clean=kpis("5"))):
-        trace.observe(one)
-    assert trace.all() == (measured,)
-    assert Trace(path).all() == (measured,)
+    trace.observe(seen(0, "1"))
+    trace.observe(seen(0, "2"))
+    assert trace.all() == Trace(path).all() == (seen(0, "2"),)
+    trace.observe(measured(0, "3", "2.5"))
+    trace.observe(seen(0, "4"))
+    assert trace.all() == Trace(path).all() == (measured(0, "3", "2.5"),)
+    trace.observe(measured(0, "5", "2.5"))
+    assert trace.all() == Trace(path).all() == (measured(0, "5", "2.5"),)
 
 
 def test_what_comes_late_is_put_in_its_place(path: Path) -> None:
@@ -56,27 +65,23 @@ def test_what_comes_late_is_put_in_its_place(path: Path) -> None:
     for number in (3, 1, 2, 0):
         trace.observe(seen(number))
     assert [one.grid_now for one in trace.all()] == [at(0), at(1), at(2), at(3)]
-    assert trace.latest(2) == (seen(2), seen(3))
     assert Trace(path).all() == trace.all()
 
 
 def test_a_restart_forgets_nothing_to_the_last_digit(path: Path) -> None:
-    some = (
-        seen(0, "2.6849"),
-        Observation(at(1), kpis(None)),
-        Observation(
-            at(2),
-            kpis("0E-20", suspicious_meters=Decimal(35), feeder_loss_pct={"FEEDER_7": Decimal("9.690700")}),
-            before=kpis("1"),
-            clean=kpis("2"),
-            steps=(("one", kpis("3")), ("other", kpis("0E-20"))),
-        ),
-    )
+    issue = {"METER_0001": "consumption drop"}
+    feeders = {"FEEDER_7": Decimal("9.690700")}
+    many = Kpis(date(2026, 11, 18), {"loss_pct": Decimal("0E-20"), "suspicious_meters": Decimal(35)}, feeders, issue)
+    by_cycle = {"other": kpis("0.1E-7")}
+    made_of = Measured(at(2), at(1), kpis("1"), ("one", "other"), (kpis("2"), None, many), by_cycle, "by cycle")
+    some = (seen(0, "2.6849"), Observation(at(1), kpis(None)), Observation(at(2), many, made_of))
     trace = Trace(path)
     for one in some:
         trace.observe(one)
     assert Trace(path).all() == some
-    assert str(Trace(path).at(at(2)).loss_pct) == "0E-20"
+    last = Trace(path).at(at(2))
+    assert last is not None
+    assert str(last.kpis["loss_pct"]) == "0E-20"
 
 
 def test_only_the_last_days_are_kept(path: Path) -> None:
@@ -92,7 +97,7 @@ def test_forgetting_starts_anew_with_any_time(path: Path) -> None:
     trace = Trace(path)
     trace.observe(seen(9))
     trace.forget()
-    assert (trace.at(at(99)), trace.all(), path.exists()) == (None, (), False)
+    assert (trace.at(at(9)), trace.all(), path.exists()) == (None, (), False)
     trace.observe(seen(0))
     assert trace.all() == (seen(0),)
     trace.forget()
@@ -109,7 +114,7 @@ def test_what_another_process_sees_and_forgets_is_known_here(path: Path) -> None
     there.forget()
     assert here.all() == ()
     there.observe(seen(0, "7"))
-    assert here.at(at(0)) == kpis("7")
+    assert here.at(at(0)) == seen(0, "7")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +144,7 @@ def test_threads_may_share_it(path: Path) -> None:
 
     def look(number: int) -> None:
         trace.observe(seen(number))
-        assert trace.at(at(number)) == kpis(str(number))
+        assert trace.at(at(number)) == seen(number)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(look, range(100)))

@@ -15,7 +15,7 @@ from gridlens_core.database.schema import Schema, discover
 from gridlens_core.errors import NotOnExistingDatabaseError
 from gridlens_core.meters.emulator import Span, emulate
 from gridlens_core.meters.fleet import Fleet
-from gridlens_core.publishing.publisher import publish_cycle
+from gridlens_core.publishing.publisher import Plan, publish_cycle
 from gridlens_core.publishing.seeding import Progress, fill_history, local_fleet, prepare_local
 from gridlens_core.settings import Settings
 
@@ -158,7 +158,7 @@ def test_a_history_at_odd_minutes_goes_on_without_counting_a_minute_twice(local:
     schema, fleet = prepare(local), local_fleet(local, settings(), TENANT)
     for _ in range(2):
         with local.transaction() as connection:
-            cycle = publish_cycle(connection, schema, fleet, wall=FROZEN, interval_minutes=5, supply=True)
+            cycle = publish_cycle(connection, Plan(schema, fleet, FROZEN, 5, supply=True))
     assert cycle.read_at == FROZEN + timedelta(minutes=5)
     prepare(local, wall=FROZEN + timedelta(hours=1))
     overlapping = """

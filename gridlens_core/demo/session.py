@@ -1,0 +1,197 @@
+"""The demo's session with its database: starting, reviving, stopping, and what was found there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from threading import Event as Flag
+from threading import Lock, Thread
+
+import sqlalchemy as sa
+
+from gridlens_core.clock import Clock, wall_clock
+from gridlens_core.database.bindings import read_corrections
+from gridlens_core.database.connection import STATEMENT_TIMEOUT_S, Database, connect
+from gridlens_core.database.embedded import generated_key, start_embedded, stop_embedded
+from gridlens_core.database.schema import Schema, discover
+from gridlens_core.errors import (
+    DatabaseBusyError,
+    DatabaseNotReadyError,
+    DatabaseUnavailableError,
+    GridLensError,
+    StartingError,
+    TenantNotAllowedError,
+)
+from gridlens_core.explanation.site import Site, site_of
+from gridlens_core.publishing import seeding
+from gridlens_core.publishing.seeding import Progress
+from gridlens_core.settings import Settings
+
+RETRY_SECONDS = 5  # between attempts to start on a database that is away
+
+log = logging.getLogger(__name__)
+
+StartDatabase = Callable[[Path], str]  # GRIDLENS_DATA_DIR -> address of the embedded server
+
+
+class Session:
+    """Settings, clock and database of one running demo."""
+
+    def __init__(self, settings: Settings, clock: Clock | None, start_database: StartDatabase = start_embedded) -> None:
+        self.settings = settings
+        self.clock = clock or wall_clock(settings.now)
+        self.site: Site = site_of(settings)
+        self.progress = Progress("Starting", 0.0)
+        self.start_error: Exception | None = None
+        self._start_database = start_database
+        self._database: Database | None = None
+        self._schema: Schema | None = None
+        self._lock = Lock()
+        self._stopping = Flag()
+        self._reviving = Lock()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the start is over and went well."""
+        return self._schema is not None
+
+    def start_in_background(self) -> None:
+        """Starts without waiting; `progress`, `ready` and `start_error` tell how it goes."""
+        self._stopping.clear()
+        Thread(target=self._start_quietly, name="start", daemon=True).start()
+
+    def start(self) -> None:
+        """Opens the database; makes and fills the local one. Idempotent, and may be tried again."""
+        with self._lock:
+            if self._schema is not None:
+                return
+            if self.settings.database_url is not None:
+                database = connect(self.settings.database_url.get_secret_value(), is_local=False)
+                schema = self.look_again(database)
+            else:
+                self.progress = Progress("Starting the embedded PostgreSQL", 0.0)
+                database = connect(self._start_database(self.settings.data_dir), is_local=True)
+                schema = seeding.prepare_local(database, self.settings, self.clock(), self._report)
+            self._database, self._schema = database, schema
+            self.progress, self.start_error = Progress("Ready", 1.0), None
+
+    def look_again(self, database: Database) -> Schema:
+        """What a database has now; changes nothing."""
+        corrections = read_corrections(self.settings.data_dir)
+        with database.transaction(read_only=True) as connection:
+            found = discover(connection, corrections, tenants=self.settings.tenants, today=self.clock().date())
+        # In an existing database nothing reports to a table like ours, so it does not tell the grid clock.
+        return found if database.is_local else replace(found, has_supply=False)
+
+    def adopt(self, schema: Schema) -> bool:
+        """Goes on with what an existing database was found to have now; returns whether anything came or went."""
+
+        def there(found: Schema) -> tuple[object, ...]:
+            reads = None if found.reads is None else (found.reads.columns, found.fill)
+            return reads, found.unique_key, {name: view.columns for name, view in found.views.items()}, found.has_events
+
+        if self._schema is None or there(schema) == there(self._schema):
+            return False
+        self._schema = schema
+        return True
+
+    def stop(self) -> None:
+        """Stops attempts to start, closes connections, and leaves the embedded server to its other users."""
+        self._stopping.set()
+        if self._database is not None:
+            self._database.engine.dispose()
+            if self.settings.is_local:
+                # Not left to the end of the process: a web server that is told to stop ends by the signal itself.
+                stop_embedded(self.settings.data_dir)
+
+    @property
+    def api_key(self) -> str | None:
+        """The key that writes need: the one set, else the local database's own, else none."""
+        if self.settings.api_key is not None:
+            return self.settings.api_key.get_secret_value()
+        return generated_key(self.settings.data_dir) if self.settings.is_local else None
+
+    @property
+    def schema(self) -> Schema:
+        """What was found in the database, or StartingError."""
+        if self._schema is None:
+            if isinstance(self.start_error, GridLensError):
+                raise self.start_error
+            if self.start_error is not None:
+                raise DatabaseNotReadyError("The demo could not start; the server's log has the cause.")
+            raise StartingError(f"The demo is still starting: {self.progress.doing}.", share=self.progress.share)
+        return self._schema
+
+    @property
+    def database(self) -> Database:
+        """The database, or StartingError."""
+        _ = self.schema
+        assert self._database is not None
+        return self._database
+
+    @contextmanager
+    def transaction(
+        self, *, read_only: bool = False, one_moment: bool = False, statement_timeout_s: float = STATEMENT_TIMEOUT_S
+    ) -> Iterator[sa.Connection]:
+        """A transaction; an embedded server that has gone away is started again in the background."""
+        try:
+            with self.database.transaction(
+                read_only=read_only, one_moment=one_moment, statement_timeout_s=statement_timeout_s
+            ) as connection:
+                yield connection
+        except DatabaseBusyError:
+            raise
+        except DatabaseUnavailableError:
+            self._revive()
+            raise
+
+    def check_tenant(self, tenant_id: str) -> str:
+        """The tenant, or TenantNotAllowedError naming those that may be shown."""
+        if tenant_id not in self.settings.tenants:
+            raise TenantNotAllowedError(
+                f"{tenant_id!r} is not named in GRIDLENS_TENANTS; allowed: {', '.join(self.settings.tenants)}.",
+                tenant_id=tenant_id,
+                tenants=list(self.settings.tenants),
+            )
+        return tenant_id
+
+    def require_events(self) -> None:
+        """Looks again before saying that ami_events is missing: it may have been applied since the start."""
+        if not self.schema.has_events:
+            with self.transaction(read_only=True) as connection:
+                self._schema = replace(self.schema, has_events=discover(connection).has_events)
+        self.schema.require_events()
+
+    def _report(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def _start_quietly(self) -> None:
+        """Tries until it goes well or cannot: a database that is away at the start may come back."""
+        while not self.ready and not self._stopping.is_set():
+            try:
+                self.start()
+            except DatabaseUnavailableError as error:
+                self.start_error = error
+                self._stopping.wait(RETRY_SECONDS)
+            except Exception as error:
+                log.exception("The demo could not start.")
+                self.start_error = error
+                return
+
+    def _revive(self) -> None:
+        """Starts a vanished embedded server again, in the background and one attempt at a time."""
+        if not self.settings.is_local or not self._reviving.acquire(blocking=False):
+            return
+
+        def attempt() -> None:
+            try:
+                self._start_database(self.settings.data_dir)
+            except DatabaseUnavailableError as error:
+                self.start_error = error
+            finally:
+                self._reviving.release()
+
+        Thread(target=attempt, name="revive", daemon=True).start()

@@ -1,0 +1,162 @@
+"""Figures as plain values, each worked out once for screens, brief and slides: waterfall, axis, energy by interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from itertools import pairwise
+
+import numpy as np
+
+from gridlens_core.display import kpi_words
+from gridlens_core.display.labels import Label
+from gridlens_core.explanation.catalogue import ALL
+from gridlens_core.explanation.energy import FeederInterval, times_of
+from gridlens_core.explanation.why import Why, total
+from gridlens_core.meters.emulator import Span, honest_intervals
+from gridlens_core.meters.fleet import Fleet
+
+NATURAL_DRIFT, OTHER_EVENTS = "natural drift", "other events"
+MOST_STEPS = 3  # bars of single events; the others stand together
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of a waterfall, from `start` to `end`; `cause` is an event type, `total` the first and the last bar."""
+
+    label: str
+    start: float
+    end: float
+    text: str
+    cause: str | None = None
+    total: bool = False
+
+    @property
+    def low(self) -> float:
+        return min(self.start, self.end)
+
+    @property
+    def high(self) -> float:
+        return max(self.start, self.end)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A part of a movement: natural drift, an event, or what other events do together.
+
+    text : the change as it is printed; the printed parts add up to the printed movement
+    """
+
+    label: str
+    cause: str | None
+    change: Decimal
+    text: str
+
+
+def steps_of(why: Why, labels: Mapping[str, Label], most: int = MOST_STEPS) -> list[Step]:
+    """The parts of a movement: drift, the events with the largest effects in their order, and the rest together."""
+    drift, printed = kpi_words.printed_parts(why)
+    telling = [one for one in why.effects if one.change]
+    kept = {one.event_id for one in sorted(telling, key=lambda one: abs(one.change), reverse=True)[:most]}
+    steps = [Step(NATURAL_DRIFT, None, why.drift, kpi_words.change_of(why.kpi, drift))]
+    for one in why.effects:
+        if one.event_id in kept:
+            label = labels.get(one.event_id, Label(OTHER_EVENTS, ""))
+            text = kpi_words.change_of(why.kpi, printed[one.event_id])
+            steps.append(Step(label.text, label.event_type or None, one.change, text))
+    rest = [one for one in why.effects if one.event_id not in kept and one.change]
+    if rest:
+        shown = total(printed[one.event_id] for one in rest)
+        change = total(one.change for one in rest)
+        steps.append(Step(OTHER_EVENTS, None, change, kpi_words.change_of(why.kpi, shown)))
+    return steps
+
+
+def waterfall(why: Why, labels: Mapping[str, Label]) -> list[Bar]:
+    """From before to now: natural drift and the effect of each event."""
+    level = why.before
+    bars = [Bar("before", 0.0, float(level), kpi_words.value_of(why.kpi, level), total=True)]
+    for step in steps_of(why, labels):
+        start, level = level, level + step.change
+        bars.append(Bar(step.label, float(start), float(level), step.text, step.cause))
+    return [*bars, Bar("now", 0.0, float(why.now), kpi_words.value_of(why.kpi, why.now), total=True)]
+
+
+def axis(bars: Sequence[Bar], kpi: str) -> tuple[float, float]:
+    """The span of a waterfall: from 0 where the steps are large, else from a little under the least; never so narrow
+    that a change too small to matter looks like a plunge."""
+    ends = [end for bar in bars for end in ((bar.end,) if bar.total else (bar.start, bar.end))]
+    low, high = min(ends), max(ends)
+    least = ALL[kpi].least_span
+    room = max(high - low, abs(high) * 0.01, least)
+    return (low - room * 0.6 if low > 4 * room else min(0.0, low * 1.15)), high + room * 0.35
+
+
+@dataclass(frozen=True)
+class IntervalEnergy:
+    """Energy by interval, oldest first; supplied and unread are None where the database has no supply.
+
+    honest_kwh : what would have been metered without any event; None where the intervals are not even
+    """
+
+    read_at: tuple[datetime, ...]
+    metered_kwh: tuple[float, ...]
+    unread_kwh: tuple[float, ...] | None
+    supplied_kwh: tuple[float, ...] | None
+    honest_kwh: tuple[float, ...] | None = None
+
+
+def energy_of(rows: Sequence[FeederInterval], fleet: Fleet, feeder_id: str | None, after: datetime) -> IntervalEnergy:
+    """The energy of one feeder, or of all of them together, in the intervals after a time."""
+    chosen = [row for row in rows if row.read_at > after and feeder_id in (None, row.feeder_id)]
+    times = tuple(times_of(chosen))
+    balanced = bool(chosen) and all(row.supplied_kwh is not None for row in chosen)
+    column = {moment: number for number, moment in enumerate(times)}
+    sums = np.zeros((3, len(times)))
+    for row in chosen:
+        sums[:, column[row.read_at]] += (row.metered_kwh, row.unread_kwh or 0.0, row.supplied_kwh or 0.0)
+    metered, unread, supplied = (tuple(line.tolist()) for line in sums)
+    return IntervalEnergy(
+        read_at=times,
+        metered_kwh=metered,
+        unread_kwh=unread if balanced else None,
+        supplied_kwh=supplied if balanced else None,
+        honest_kwh=_honest_kwh(fleet, times, feeder_id),
+    )
+
+
+def _honest_kwh(fleet: Fleet, times: Sequence[datetime], feeder_id: str | None) -> tuple[float, ...] | None:
+    steps = {later - earlier for earlier, later in pairwise(times)}
+    if len(steps) != 1:
+        return None
+    step = steps.pop()
+    some = fleet if feeder_id is None else fleet.take(np.array(fleet.feeder_ids) == feeder_id)
+    span = Span(times[0] - step, int(step.total_seconds()) // 60, len(times))
+    honest_wh, _ = honest_intervals(some, span)
+    return tuple((honest_wh.sum(axis=0) / 1000).tolist())
+
+
+def by_interval(rows: Sequence[FeederInterval]) -> Mapping[str, Mapping[datetime, float]]:
+    """KPI -> value of each interval by itself, for a sparkline; {} where the database has no supply to tell it by."""
+    found: dict[str, dict[datetime, float]] = {}
+    by_time: dict[datetime, list[FeederInterval]] = {}
+    for row in rows:
+        by_time.setdefault(row.read_at, []).append(row)
+    for moment, some in by_time.items():
+        if any(row.supplied_kwh is None for row in some):
+            return {}
+        whole = [row for row in some if row.complete]
+        supplied = sum(row.supplied_kwh or 0.0 for row in whole)
+        metered = sum(row.metered_kwh + (row.unread_kwh or 0.0) for row in whole)
+        reads, due = sum(row.reads or 0 for row in some), sum(row.meters_due or 0 for row in some)
+        in_range = reads - sum(row.out_of_range or 0 for row in some)
+        for kpi, part, whole_of in (
+            ("loss_pct", supplied - metered, supplied),
+            ("read_success_pct", reads, due),
+            ("voltage_compliance_pct", in_range, reads),
+        ):
+            if whole_of:
+                found.setdefault(kpi, {})[moment] = 100 * part / whole_of
+    return found

@@ -1,0 +1,34 @@
+"""What an event is called where several stand together. An event is its id: equal labels are told apart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gridlens_core import words
+from gridlens_core.meters.events import Event
+
+SEVERAL = "several events"
+
+
+@dataclass(frozen=True)
+class Label:
+    """An event's label and its type, which gives the colour."""
+
+    text: str
+    event_type: str
+
+
+def labels_of(events: Sequence[Event], timezone: str) -> Mapping[str, Label]:
+    """Event id -> its label: theft FEEDER_3, or theft FEEDER_3 since 17:00 where there are two of that name."""
+    texts = {str(one.id): f"{one.name} {one.where}" for one in events}
+    texts = _told_apart(texts, {str(one.id): f"since {words.clock_time(one.starts_at, timezone)}" for one in events})
+    texts = _told_apart(texts, {str(one.id): words.share(one.fraction) for one in events})
+    texts = _told_apart(texts, {str(one.id): f"({str(one.id)[:8]})" for one in events})
+    return {str(one.id): Label(texts[str(one.id)], one.event_type) for one in events}
+
+
+def _told_apart(texts: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    often = Counter(texts.values())
+    return {key: text if often[text] == 1 else f"{text} {more[key]}" for key, text in texts.items()}
