@@ -10,7 +10,7 @@ FAILED = "This cannot be shown just now. It is tried again in a few seconds; the
 
 def unforeseen() -> None:
     """What an audience sees of an error that nobody foresaw; the page is drawn again in a while."""
-    st.session_state["whole"], st.session_state["failed_at"] = False, monotonic()
+    st.session_state["failed_at"] = monotonic()
     st.info(FAILED, title="Nothing to show just now", icon=":material/hourglass_empty:")
     _try_again()
 

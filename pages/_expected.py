@@ -6,6 +6,8 @@ from datetime import datetime
 import streamlit as st
 
 from gridlens_core import words
+from gridlens_core.display import kpi_words
+from gridlens_core.explanation.catalogue import ALL
 from gridlens_core.explanation.receipts import Receipt
 from gridlens_core.explanation.rehearsal import Rehearsal
 from gridlens_core.explanation.trace import Observation
@@ -16,18 +18,18 @@ Path = dict[datetime, float]
 
 def path(rehearsal: Rehearsal, seen: Sequence[Observation], kpi: str, timezone: str) -> _live.Spec:
     """Rehearsed with and without the event, and the real path up to now, which may go on after the rehearsal."""
-    label, unit = words.KPI_WORDS[kpi]
+    label, unit = ALL[kpi].label, ALL[kpi].unit
     begin = rehearsal.event.starts_at
-    before = getattr(rehearsal.before, kpi)
-    real = {one.grid_now: getattr(one.kpis, kpi) for one in seen if one.grid_now >= begin}
+    before = rehearsal.before[kpi]
+    real = {one.grid_now: one.kpis[kpi] for one in seen if one.grid_now >= begin}
     paths = {
         "came": (real, _look.SUPPLIED, "solid", 5),
         "rehearsed": (
-            {begin: before} | {one.read_at: getattr(one.kpis, kpi) for one in rehearsal.cycles},
+            {begin: before} | {one.read_at: one.kpis[kpi] for one in rehearsal.cycles},
             rehearsal.event.kind.colour, "dashed", 2,
         ),
         "without the event": (
-            {begin: before} | {one.read_at: getattr(one.without, kpi) for one in rehearsal.cycles},
+            {begin: before} | {one.read_at: one.without[kpi] for one in rehearsal.cycles},
             _look.quiet(), "dotted", 2,
         ),
     }  # fmt: skip
@@ -72,12 +74,16 @@ def summary(receipts: Sequence[Receipt]) -> None:
     for receipt in receipts:
         event = receipt.event
         moved = [
-            f"{words.KPI_WORDS[line.kpi][0].lower()} {change}"
+            f"{ALL[line.kpi].label.lower()} {change}"
             for line in receipt.lines
-            if line.kpi.endswith("_pct") and words.shows_change(change := words.change_of(line.kpi, line.effect))
+            if line.kpi.endswith("_pct") and words.shows_change(change := kpi_words.change_of(line.kpi, line.effect))
         ]
         if receipt.score is not None and receipt.score.cycles:
             moved.append(f"{words.count(receipt.score.found)} of {words.plural(receipt.score.meters, 'meter')} named")
         cost = f"; {words.dollars(receipt.usd)} not recorded" if event.event_type == "theft" else ""
-        st.badge(_look.plain(_look.called(event)), icon=event.kind.icon, color=event.kind.colour_name)
+        st.badge(
+            _look.plain(_look.called(event)),
+            icon=event.kind.icon,
+            color=event.kind.colour_name,
+        )
         st.markdown(_look.plain(f"{words.and_list(moved) or 'No KPI moved'}{cost}."))

@@ -1,6 +1,6 @@
-"""Figures and dialogs that explain: why a KPI moved, what a rehearsal shows, what a meter recorded."""
+"""Figures and dialogs that explain: why a KPI moved, what a rehearsal foretells, what a meter did."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -8,75 +8,64 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from gridlens_core import words
-from gridlens_core.display.control_room import Why
+from gridlens_core.display import figures, kpi_words, sentences
+from gridlens_core.display.labels import Label
 from gridlens_core.errors import GridLensError
+from gridlens_core.explanation.catalogue import ALL, CARD_KPIS
 from gridlens_core.explanation.evidence import MeterEvidence
 from gridlens_core.explanation.rehearsal import Rehearsal
 from gridlens_core.explanation.trace import Observation
+from gridlens_core.explanation.why import Why
 from gridlens_core.meters.events import EVENT_KINDS, EVENT_TYPES, EventRequest
 from pages import _charts, _data, _frame, _look
 
-KPI_WORDS = words.KPI_WORDS
-value = words.kpi_value
+value = kpi_words.value_of
 
 
-def waterfall(why: Why, height: int) -> go.Figure:
+def waterfall(why: Why, labels: Mapping[str, Label], height: int) -> go.Figure:
     """From before to now: natural drift, each event, and the sum."""
-    unit = KPI_WORDS[why.kpi][1]
-    colours = [_look.colour(step.cause) for step in why.steps]
+    bars = figures.waterfall(why, labels)
+    names = [_look.in_figure(bar.label) for bar in bars]
     figure = go.Figure()
-    level = float(why.before)
-    names = ["before", *(_look.in_figure(step.label) for step in why.steps), "now"]
-    figure.add_bar(
-        x=[names[0], names[-1]], y=[float(why.before), float(why.now)], marker={"color": _look.SUPPLIED},
-        text=[f"{float(why.before):,.2f} {unit}", f"{float(why.now):,.2f} {unit}"], textposition="outside",
-        hoverinfo="skip",
-    )  # fmt: skip
-    for step, colour in zip(why.steps, colours, strict=True):
-        change = float(step.change)
+    for name, bar in zip(names, bars, strict=True):
         figure.add_bar(
-            x=[_look.in_figure(step.label)], y=[change], base=[level], marker={"color": colour}, hoverinfo="skip",
-            text=[words.change_of(why.kpi, step.change)], textposition="outside",
+            x=[name], y=[bar.end - bar.start], base=[bar.start], text=[bar.text], textposition="outside",
+            marker={"color": _look.SUPPLIED if bar.total else _look.colour(bar.cause)}, hoverinfo="skip",
         )  # fmt: skip
-        level += change
-    lows = [float(why.before), float(why.now), level]
     figure.update_layout(
         height=height,
         margin={"l": 8, "r": 8, "t": 16, "b": 8},
         showlegend=False,
         barmode="overlay",
-        yaxis={"title": unit, "range": _range(lows), "tickformat": ",~r"},
+        yaxis={"title": ALL[why.kpi].unit, "range": list(figures.axis(bars, why.kpi)), "tickformat": ",~r"},
         xaxis={"categoryorder": "array", "categoryarray": names},
     )
     return figure
 
 
-def _range(values: Sequence[float]) -> list[float]:
-    """An axis that shows the steps: from zero where they are large, else from just below the smallest value."""
-    low, high = min(values), max(values)
-    room = max(high - low, abs(high) * 0.01, 0.01)
-    return [low - room * 0.6 if low > 4 * room else min(0.0, low * 1.15), high + room * 0.35]
-
-
 def show(tenant_id: str, about: Why | EventRequest | None) -> None:
     """The dialog that was asked for, if one was."""
     if isinstance(about, Why):
-        _why(about, _data.demo().settings.timezone)
+        _why(about, _data.control_room(_data.moment(tenant_id), None, True).labels, _data.demo().settings.timezone)
     elif isinstance(about, EventRequest):
         _rehearsal(tenant_id, about)
 
 
 @_frame.dialog("Why did it move?")
-def _why(why: Why, timezone: str) -> None:
+def _why(why: Why, labels: Mapping[str, Label], timezone: str) -> None:
     """The waterfall of one KPI, and the sum in words."""
-    label, _ = KPI_WORDS[why.kpi]
+    label = ALL[why.kpi].label
     st.markdown(f"**{label}, since {words.clock_time(why.since, timezone)}**")
-    _charts.show(waterfall(why, 340), "waterfall", f"{label}: from before, by natural drift and each event, to now")
-    parts = words.and_list([f"{step.label} {words.change_of(why.kpi, step.change)}" for step in why.steps])
-    st.caption(
-        f"Measured through the database's own view in every publish cycle, inside savepoints: {_look.plain(parts)}. "
+    about = f"{label}: from before, by natural drift and each event, to now"
+    _charts.show(waterfall(why, labels, 340), "waterfall", about)
+    parts = words.and_list([f"{step.label} {step.text}" for step in figures.steps_of(why, labels)])
+    how = (
+        "An effect is what the database's own views say with the event less what they say without it, at this moment. "
         "The parts add up to the movement exactly."
+        if why.exact
+        else why.note
     )
+    st.caption(_look.plain(f"{sentences.capital(parts)}. {how}"))
 
 
 @_frame.dialog("Rehearsal")
@@ -104,24 +93,24 @@ def _rehearsal(tenant_id: str, request: EventRequest) -> None:
     st.dataframe(
         [
             {
-                "KPI": label,
-                "Now": value(kpi, getattr(found.before, kpi)),
-                "With the event": value(kpi, getattr(last.kpis, kpi)),
-                "Without it": value(kpi, getattr(last.without, kpi)),
+                "KPI": ALL[kpi].label,
+                "Now": value(kpi, found.before[kpi]),
+                "With the event": value(kpi, last.kpis[kpi]),
+                "Without it": value(kpi, last.without[kpi]),
             }
-            for kpi, (label, _) in KPI_WORDS.items()
-            if getattr(last.kpis, kpi) is not None
+            for kpi in CARD_KPIS
+            if last.kpis[kpi] is not None
         ],
         hide_index=True,
         alt="KPIs now, and after the rehearsed cycles with and without the event",
     )
     kpi = found.event.kind.kpi
-    if getattr(last.kpis, kpi) is not None:
-        seen = demo.trace(tenant_id).all()
+    if last.kpis[kpi] is not None:
+        seen = demo.desk.trace(tenant_id).all()
         _charts.show(
             path(found, seen, kpi, timezone, 260),
             "rehearsed_path",
-            f"{KPI_WORDS[kpi][0]}: rehearsed, without, and real",
+            f"{ALL[kpi].label}: rehearsed, without, and real",
         )
     st.caption("Run and rolled back: no read, no event and no clock has changed.")
 
@@ -129,7 +118,7 @@ def _rehearsal(tenant_id: str, request: EventRequest) -> None:
 def _rehearsed(tenant_id: str, request: EventRequest) -> Rehearsal:
     """The rehearsal of this dialog; it stays as it was while real cycles are published beside it."""
     known: dict[EventRequest, Rehearsal] = st.session_state.setdefault("rehearsals", {})
-    if request not in known or _data.pulse(tenant_id).grid_now > known[request].cycles[-1].read_at:
+    if request not in known or _data.moment(tenant_id).grid_now > known[request].cycles[-1].read_at:
         known[request] = _data.demo().rehearse(tenant_id, request)
     return known[request]
 
@@ -137,18 +126,18 @@ def _rehearsed(tenant_id: str, request: EventRequest) -> Rehearsal:
 def path(rehearsal: Rehearsal, seen: Sequence[Observation], kpi: str, timezone: str, height: int) -> go.Figure:
     """The rehearsed path with and without the event, and the real one as far as it has come."""
     zone = ZoneInfo(timezone)
-    label, unit = KPI_WORDS[kpi]
+    label, unit = ALL[kpi].label, ALL[kpi].unit
     times = [rehearsal.event.starts_at, *(cycle.read_at for cycle in rehearsal.cycles)]
-    now = getattr(rehearsal.before, kpi)
+    now = rehearsal.before[kpi]
     real = [one for one in seen if times[0] <= one.grid_now <= times[-1]]
     colour = rehearsal.event.kind.colour
     figure = go.Figure()
-    with_event = [now, *(getattr(cycle.kpis, kpi) for cycle in rehearsal.cycles)]
-    without = [now, *(getattr(cycle.without, kpi) for cycle in rehearsal.cycles)]
+    with_event = [now, *(cycle.kpis[kpi] for cycle in rehearsal.cycles)]
+    without = [now, *(cycle.without[kpi] for cycle in rehearsal.cycles)]
     _line(figure, "rehearsed", times, with_event, zone, unit, {"color": colour, "dash": "dash"})
     _line(figure, "without the event", times, without, zone, unit, {"color": "gray", "dash": "dot"})
     if len(real) > 1:
-        values = [getattr(one.kpis, kpi) for one in real]
+        values = [one.kpis[kpi] for one in real]
         _line(figure, "real", [one.grid_now for one in real], values, zone, unit, {"color": _look.SUPPLIED, "width": 3})
     figure.update_layout(
         height=height,

@@ -3,7 +3,7 @@
 import hmac
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -12,6 +12,7 @@ import streamlit as st
 
 from gridlens_core import words
 from gridlens_core.errors import GridLensError
+from gridlens_core.explanation.moment import Moment
 from gridlens_core.preflight.checks import unreachable
 from pages import _data, _look
 from pages._calm import unforeseen
@@ -32,7 +33,7 @@ Result = TypeVar("Result")
 def started() -> bool:
     """Whether the demo can be shown; until then draws how far the start has come."""
     demo = _data.demo()
-    if demo.ready:
+    if demo.session.ready:
         return True
     _wait()
     return False
@@ -41,12 +42,12 @@ def started() -> bool:
 @st.fragment(run_every=0.5)
 def _wait() -> None:
     demo = _data.demo()
-    if demo.ready:
+    if demo.session.ready:
         st.rerun()
     st.title("GridLens")
-    error = demo.start_error
+    error = demo.session.start_error
     if error is None:
-        st.progress(demo.progress.share, text=_look.plain(demo.progress.doing))
+        st.progress(demo.session.progress.share, text=_look.plain(demo.session.progress.doing))
         st.caption("The first start seeds a history of reads; the next ones take a few seconds.")
         return
     message = error.message if isinstance(error, GridLensError) else type(error).__name__
@@ -55,7 +56,7 @@ def _wait() -> None:
     if remedy:
         st.markdown(f"**Remedy:** {_look.plain(remedy)}")
     st.caption("In a shell, `python -m gridlens_core check` tells more. Once it is put right, this page comes up.")
-    st.button("Try again", key="start_again", on_click=demo.start_in_background)
+    st.button("Try again", key="start_again", on_click=demo.session.start_in_background)
 
 
 def tenant() -> str:
@@ -68,20 +69,13 @@ def tenant() -> str:
 def begin(page: str) -> None:
     """A page begins to be drawn."""
     st.session_state["page"] = page
-    st.session_state["whole"] = True
-
-
-def drawn_whole() -> None:
-    """The page has been drawn; if nothing on it failed, these figures stay on it while the database is away."""
-    if st.session_state.get("whole"):
-        _data.note_shown(tenant())
+    _data.take_moment(tenant())
 
 
 def header() -> None:
     """Tenant, grid clock, database, the presenter's lock and reset, the same on every page."""
     st.session_state["drawn"] = _data.news(tenant())
-    for of_the_last_page in ("dialog", "read_ahead"):  # a run of the whole page closes a dialog
-        st.session_state.pop(of_the_last_page, None)
+    st.session_state.pop("dialog", None)  # a run of the whole page closes a dialog
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="header"):
         st.markdown(f"**{_look.plain(_data.story().brand.name)}**", width="content")
         st.selectbox(
@@ -115,46 +109,40 @@ def _status() -> None:
     """Grid clock and the state of the database, live; redraws the page when there is news."""
     news = _data.news(tenant())
     if news != st.session_state.get("drawn") and "dialog" not in st.session_state:
-        with suppress(GridLensError):
-            st.session_state.get("read_ahead", _nothing)()
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center", gap="small", width="stretch"):
-        if news.pulse is None:
+        at = st.session_state.get("moment")
+        if news.pulse is None or at is None:
             away(news)
             return
-        _data.note_unchanged(tenant())
         demo = _data.demo()
         st.markdown(
-            f"Grid clock **{words.clock_time(news.pulse.grid_now, demo.settings.timezone)}**"
-            f" :gray[{words.ahead(news.pulse.grid_now, demo.clock())}]",
+            f"Grid clock **{words.clock_time(at.grid_now, demo.settings.timezone)}**"
+            f" :gray[{words.ahead(at.grid_now, demo.session.clock())}]",
             width="content",
         )
-        kind = "Local database" if demo.settings.is_local else "Existing database"
-        st.badge(f"{kind}, live", icon=":material/database:", color="gray")
+        kind = demo.session.site.title
+        if at.pulse == news.pulse:
+            st.badge(f"{kind}, live", icon=":material/database:", color="gray")
+        else:
+            st.badge(f"{kind}, {as_of(at)}; newer figures are under way", icon=":material/hourglass_top:", color="gray")
 
 
 def away(news: _data.News) -> None:
     """Says that the database is away, and of when the figures on the page are."""
-    last = _data.last_seen(news.tenant_id)
-    as_of = ""
-    if last is not None:
-        at = words.clock_time(last.pulse.grid_now, _data.demo().settings.timezone)
-        as_of = f" Figures as of {at}, {ago(last.age_seconds)}."
-    st.info(f"{_look.plain(news.problem)}{as_of}", icon=":material/cloud_off:")
+    at: Moment | None = st.session_state.get("moment")
+    figures = "" if at is None else f" Figures {as_of(at)}."
+    st.info(f"{_look.plain(news.problem or 'The first figures are under way.')}{figures}", icon=":material/cloud_off:")
+
+
+def as_of(at: Moment) -> str:
+    """as of 14:15, 40 s ago"""
+    return f"as of {words.clock_time(at.grid_now, at.timezone, beside=at.grid_now)}, {ago(_data.age_seconds(at))}"
 
 
 def ago(seconds: float) -> str:
     """40 s ago, 3 min ago"""
     return f"{seconds:.0f} s ago" if seconds < 90 else f"{words.span(timedelta(seconds=seconds))} ago"
-
-
-def read_ahead(read: Callable[[], object]) -> None:
-    """What a page reads, so that it is in the cache before the page is drawn again: nothing on it turns pale."""
-    st.session_state["read_ahead"] = read
-
-
-def _nothing() -> None:
-    """Reads nothing."""
 
 
 @contextmanager
@@ -163,7 +151,6 @@ def calm() -> Iterator[None]:
     try:
         yield
     except GridLensError as error:
-        st.session_state["whole"] = False
         st.info(_look.plain(error.message), title="Nothing to show just now", icon=":material/cloud_off:")
     except Exception:
         log.exception("A part of a page failed.")
@@ -172,7 +159,7 @@ def calm() -> Iterator[None]:
 
 def absent(view_name: str, nothing_yet: str) -> None:
     """Says where a view's content would be why there is none: no such view, or no rows yet."""
-    schema = _data.demo().schema
+    schema = _data.demo().session.schema
     if view_name in schema.views:
         st.info(nothing_yet, icon=":material/hourglass_empty:")
     else:
@@ -234,7 +221,7 @@ def is_audience() -> bool:
 
 def unlocked() -> bool:
     """Whether this browser may use the presenter's controls; the audience never may."""
-    key = _data.demo().api_key
+    key = _data.demo().session.api_key
     if key is None or is_audience():
         return False
     return is_local_viewer() or bool(st.session_state.get("unlocked"))
@@ -247,18 +234,19 @@ def controls_off() -> bool:
 
 def button(
     label: str,
+    *,
+    key: str,
     does: object,
     on_click: Callable[..., None],
-    *args: object,
-    key: str,
+    args: tuple[object, ...] = (),
     width: Any = "content",
     **options: Any,
 ) -> None:
     """A button that does what its label said when it was clicked.
 
+    key : of the container around it, by which it is found
     does : what a click is for, such as "start", or the interval it publishes. It is part of the widget's identity: a
         click on a button that has changed meanwhile still does, or no longer needs to do, what the old one was for.
-    key : of the container around it, by which it is found
     """
     with st.container(key=key, width=width):
         st.button(label, key=f"{key}_{does}", on_click=on_click, args=args, width=width, **options)
@@ -266,7 +254,7 @@ def button(
 
 def _unlock() -> None:
     """Asks for the key where it is needed; says why where no key would help."""
-    if _data.demo().api_key is None:
+    if _data.demo().session.api_key is None:
         st.badge("Controls are off: GRIDLENS_API_KEY is not set", icon=":material/lock:", color="gray")
         return
     st.text_input(
@@ -285,7 +273,7 @@ def _unlock() -> None:
 def _try_key() -> None:
     given = str(st.session_state["presenter_key"] or "")
     st.session_state["presenter_key"] = ""
-    st.session_state["unlocked"] = hmac.compare_digest(given.encode(), str(_data.demo().api_key or "").encode())
+    st.session_state["unlocked"] = hmac.compare_digest(given.encode(), str(_data.demo().session.api_key or "").encode())
     if not unlocked():
         st.toast("That is not the key this server was started with.", icon=":material/lock:")
 
@@ -317,7 +305,7 @@ def acknowledge(ready: str = READY_TO_ACT) -> None:
 def _reset() -> None:
     def reset() -> str:
         ended = words.plural(_data.demo().reset(tenant()), "event")
-        return f"Back to the baseline; {ended} ended." if _data.demo().settings.is_local else f"{ended} ended."
+        return f"Back to the baseline; {ended} ended." if _data.demo().session.site.may_put_right else f"{ended} ended."
 
     if act(reset):
         st.toast("Reset is done.", icon=":material/restart_alt:")

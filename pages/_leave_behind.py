@@ -13,17 +13,17 @@ PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentatio
 @_frame.live
 def leave_behind(tenant: str) -> None:
     """Two downloads; before anything has happened, what there will be."""
-    pulse = _data.pulse(tenant)
+    pulse = _data.moment(tenant)
     with st.container(border=True, key="leave_behind"):
         st.markdown("**Leave-behind** :gray[what was just shown, with the figures of these pages]")
-        if not just_shown(_data.receipts(tenant, pulse), pulse.grid_now):
+        if not just_shown(_data.receipts(tenant), pulse.grid_now):
             st.caption("As soon as an event has touched a read there is a brief of it here, one page and slides.")
             return
         stem = file_stem(tenant, pulse.grid_now.astimezone(ZoneInfo(_data.demo().settings.timezone)))
         with st.container(horizontal=True, vertical_alignment="center"):
             st.download_button(
                 "One-page brief",
-                lambda: _data.brief_html(tenant, _data.pulse(tenant)),
+                lambda: _data.brief_html(_data.moment(tenant)),
                 f"{stem}.html",
                 "text/html",
                 key="brief_html",
@@ -33,7 +33,7 @@ def leave_behind(tenant: str) -> None:
             )
             st.download_button(
                 "Slides",
-                lambda: _data.brief_slides(tenant, _data.pulse(tenant)),
+                lambda: _data.brief_slides(_data.moment(tenant)),
                 f"{stem}.pptx",
                 PPTX,
                 key="brief_pptx",

@@ -11,7 +11,10 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from gridlens_core import words
-from gridlens_core.display.control_room import CHART_HOURS, Card, ControlRoom, IntervalEnergy, MeterState
+from gridlens_core.display.cards import Card
+from gridlens_core.display.control_room import ControlRoom, MeterState
+from gridlens_core.display.figures import IntervalEnergy
+from gridlens_core.explanation.moment import CHART_HOURS
 from gridlens_core.meters.events import Event
 from pages import _look
 

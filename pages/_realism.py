@@ -11,7 +11,7 @@ from pages import _charts, _data, _look
 @st.cache_data(ttl=3600, max_entries=10, show_spinner=False)
 def _figures(tenant_id: str, day: str) -> list[dict[str, object]]:
     demo = _data.demo()
-    midnight = day_start(demo.today(_data.pulse(tenant_id).grid_now), demo.settings.timezone)
+    midnight = day_start(demo.desk.today(_data.moment(tenant_id).grid_now), demo.settings.timezone)
     return [
         {
             "Figure": figure.name,
@@ -33,7 +33,7 @@ def how_real(tenant_id: str) -> None:
         if fleet.habits is not None:
             st.caption("These meters have a history of their own: each goes on at its own level, shape and scatter.")
             return
-        today = demo.today(_data.pulse(tenant_id).grid_now)
+        today = demo.desk.today(_data.moment(tenant_id).grid_now)
         left, right = st.columns(2)
         with left:
             real = real_day()

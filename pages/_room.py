@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from gridlens_core.display.control_room import Card, ControlRoom
+from gridlens_core.display.cards import Card
+from gridlens_core.display.control_room import ControlRoom
 from pages import _live, _look
 
 SPARK_HEIGHT = 40

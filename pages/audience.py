@@ -4,7 +4,7 @@ import streamlit as st
 
 from gridlens_core import words
 from gridlens_core.display.branding import renamed
-from gridlens_core.display.control_room import Card
+from gridlens_core.display.cards import Card
 from pages import _data, _frame, _live, _look
 
 CHART_HEIGHT = 284
@@ -22,8 +22,6 @@ def follow() -> None:
         st.rerun()
     if news.pulse is None:
         _frame.away(news)
-    else:
-        _data.note_unchanged(tenant)
 
 
 def card(item: Card) -> None:
@@ -39,10 +37,9 @@ follow()
 with st.container(horizontal=True, vertical_alignment="center"):
     st.markdown(f"**{_look.plain(brand.name)}**", width="content")
     _frame.simulated(tenant)
-    if news.pulse is not None:
-        at = words.clock_time(news.pulse.grid_now, _data.demo().settings.timezone)
-        st.markdown(f"Grid clock **{at}**", width="content")
-room = renamed(_data.control_room(tenant, _data.pulse(tenant), None, True), brand)
+    at = _data.moment(tenant)
+    st.markdown(f"Grid clock **{words.clock_time(at.grid_now, at.timezone)}**", width="content")
+room = renamed(_data.control_room(at, None, True), brand)
 act = None if news.scene.act is None else director.story.acts[news.scene.act]
 st.title("The grid, live" if act is None else _look.plain(act.title), anchor=False)
 st.markdown(f"### {_look.plain(room.story)}", anchors=False)

@@ -6,7 +6,10 @@ import streamlit as st
 
 from gridlens_core import words
 from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES
-from gridlens_core.display.control_room import CHART_HOURS, Card, ControlRoom, RunningEvent, Why
+from gridlens_core.display.cards import Card
+from gridlens_core.display.control_room import ControlRoom, RunningEvent
+from gridlens_core.explanation.moment import CHART_HOURS
+from gridlens_core.explanation.why import Why
 from gridlens_core.meters.events import EVENT_KINDS, EventRequest
 from gridlens_core.meters.patterns import PATTERN_WORDS, PATTERNS
 from pages import _data, _explain, _frame, _live, _look
@@ -26,7 +29,7 @@ def current_room() -> ControlRoom:
     """The room at the latest pulse with the chart the presenter chose."""
     chosen = st.session_state.get("chart_feeder") or FOLLOW
     feeder = None if chosen in (FOLLOW, ALL_FEEDERS) else chosen
-    return _data.control_room(tenant, _data.pulse(tenant), feeder, chosen == FOLLOW)
+    return _data.control_room(_data.moment(tenant), feeder, chosen == FOLLOW)
 
 
 def wanted() -> EventRequest:
@@ -47,7 +50,7 @@ def trigger(event_type: str) -> None:
 
     def start() -> str:
         running = like(request)  # a double click is not two events
-        if running is not None and running.event.starts_at < _data.pulse(tenant).grid_now:
+        if running is not None and running.event.starts_at < _data.moment(tenant).grid_now:
             return f"{name} is running already."
         st.session_state["cycle_due"] = f"{name}: "
         if running is not None:
@@ -62,10 +65,9 @@ def trigger(event_type: str) -> None:
 def like(request: EventRequest) -> RunningEvent | None:
     """Just such an event that is running on the feeder, if one is."""
     just_such = (request.event_type, request.feeder_id, words.share(request.severity), request.pattern)
-    for running in current_room().running:
-        one = running.event
-        if (one.event_type, one.where, words.share(one.fraction), one.pattern) == just_such:
-            return running
+    for one in current_room().running:
+        if (one.event.event_type, one.event.where, words.share(one.event.fraction), one.event.pattern) == just_such:
+            return one
     return None
 
 
@@ -82,7 +84,7 @@ def publish(why: str = "") -> None:
 
 def publish_after(grid_now: datetime) -> None:
     """Publishes the interval after a grid time, once: a double click is one interval."""
-    if _data.demo().pulse(tenant).grid_now == grid_now:
+    if _data.demo().desk.pulse(tenant).grid_now == grid_now:
         publish()
 
 
@@ -94,7 +96,7 @@ def set_auto(wanted: bool) -> None:
         if wanted:
             if demo.auto_state(tenant).running:
                 return "Intervals are published on a timer already."
-            demo.auto.start(demo.database, tenant, AUTO_SECONDS, DEFAULT_INTERVAL_MINUTES)
+            demo.auto.start(demo.session.database, tenant, AUTO_SECONDS, DEFAULT_INTERVAL_MINUTES)
             return f"Publishing an interval every {AUTO_SECONDS} seconds."
         if demo.auto.stop(tenant):
             return "Publishing on a timer is off."
@@ -134,7 +136,7 @@ def card(item: Card) -> None:
                 delta_arrow="auto" if item.moved and item.key != "at_risk" else "off",
                 help=_look.tip(item.help),
             )
-            if item.why is not None and item.why.steps:
+            if item.why is not None and item.moved:
                 st.button("Why?", key=f"why_{item.key}", type="tertiary", on_click=ask_why, args=(item.why,))
         if item.spark:
             _live.show(
@@ -207,7 +209,7 @@ def story() -> None:
     for running in reversed(room.running):
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
             st.badge(
-                _look.plain(f"{running.event.name} {running.event.where}"),
+                _look.plain(running.label),
                 icon=running.event.kind.icon,
                 color=running.event.kind.colour_name,
             )
@@ -268,15 +270,21 @@ def triggers() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         now = None if news.pulse is None else news.pulse.grid_now
         _frame.button(
-            "Publish cycle", now, publish_after, now, key="publish_cycle", icon=":material/skip_next:", disabled=locked
+            "Publish cycle",
+            key="publish_cycle",
+            does=now,
+            on_click=publish_after,
+            args=(now,),
+            icon=":material/skip_next:",
+            disabled=locked,
         )
         st.button("Rehearse", key="rehearse", icon=":material/theater_comedy:", on_click=rehearse, disabled=locked)
         _frame.button(
             "Auto: on" if news.auto.running else "Auto: off",
-            "stop" if news.auto.running else "start",
-            set_auto,
-            not news.auto.running,
             key="auto_publish",
+            does="stop" if news.auto.running else "start",
+            on_click=set_auto,
+            args=(not news.auto.running,),
             icon=":material/pause:" if news.auto.running else ":material/play_arrow:",
             help="Stops the timer" if news.auto.running else f"Publishes an interval every {AUTO_SECONDS} seconds",
             disabled=locked,
@@ -291,7 +299,6 @@ def triggers() -> None:
         st.rerun()  # a dialog belongs to the page, not to the part that redraws
 
 
-_frame.read_ahead(current_room)
 to_explain = st.session_state.pop("explain", None)
 with st.container(gap="xsmall"):
     cards()

@@ -25,22 +25,22 @@ tenant = _frame.tenant()
 @_frame.live
 def source() -> None:
     demo = _data.demo()
-    pulse = _data.pulse(tenant)
+    at = _data.moment(tenant)
     zone = demo.settings.timezone
-    latest = "none yet" if pulse.latest_read_at is None else words.clock_time(pulse.latest_read_at, zone)
+    latest = "none yet" if at.pulse.latest_read_at is None else words.clock_time(at.pulse.latest_read_at, zone)
     with st.grid(4, min_column_width=200, gap="xsmall"):
         st.metric(
             "Database",
-            "local" if demo.settings.is_local else "existing",
-            _look.delta(demo.database.address),
+            demo.session.site.name,
+            _look.delta(demo.session.database.address),
             border=True,
             delta_color="off",
             delta_arrow="off",
         )
         st.metric(
             "Grid clock",
-            words.clock_time(pulse.grid_now, zone),
-            words.ahead(pulse.grid_now, demo.clock()),
+            words.clock_time(at.grid_now, zone),
+            words.ahead(at.grid_now, demo.session.clock()),
             border=True,
             delta_color="off",
             delta_arrow="off",

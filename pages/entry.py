@@ -34,4 +34,3 @@ elif _frame.started():
         if not _frame.is_audience():
             _frame.header()
         page.run()
-        _frame.drawn_whole()

@@ -1,9 +1,13 @@
 """Events: the log and the timeline of ami_events."""
 
+from decimal import Decimal
+
 import streamlit as st
 
 from gridlens_core import words
-from gridlens_core.explanation.receipts import Receipt
+from gridlens_core.display import kpi_words
+from gridlens_core.explanation.catalogue import ALL
+from gridlens_core.explanation.receipts import Line, Receipt
 from gridlens_core.meters.voltage_limits import LOW_VOLTAGE_V
 from pages import _charts, _data, _explain, _frame, _leave_behind, _look
 
@@ -14,9 +18,9 @@ tenant = _frame.tenant()
 
 @_frame.live
 def events() -> None:
-    pulse = _data.pulse(tenant)
+    pulse = _data.moment(tenant)
     timezone = _data.demo().settings.timezone
-    log = _data.events(tenant, pulse)
+    log = _data.moment(tenant).events[::-1]
     if not log:
         st.info("No event yet. The control room triggers them.", icon=":material/event_available:")
         return
@@ -51,7 +55,7 @@ def events() -> None:
 def receipts() -> None:
     """What each event did, to the last read."""
     timezone = _data.demo().settings.timezone
-    found = _data.receipts(tenant, _data.pulse(tenant))
+    found = _data.receipts(tenant)
     if not found:
         return
     st.markdown("**Receipts** :gray[what each event did; the parts of a movement add up exactly]")
@@ -67,20 +71,24 @@ def receipts() -> None:
                 st.markdown(_look.plain(receipt_words(receipt, timezone)), width="stretch")
             if receipt.lines:
                 st.dataframe(
-                    [
-                        {
-                            "KPI": _explain.KPI_WORDS[line.kpi][0],
-                            "Before": _explain.value(line.kpi, line.before),
-                            "After": _explain.value(line.kpi, line.after),
-                            "Natural drift": words.change_or_none(line.kpi, line.drift),
-                            "Effect of this event": words.change_or_none(line.kpi, line.effect),
-                            "Other events": words.change_or_none(line.kpi, line.others),
-                        }
-                        for line in receipt.lines
-                    ],
+                    [receipt_row(line, str(event.id)) for line in receipt.lines],
                     hide_index=True,
                     alt=f"Receipt of {event.name} on {event.where}",
                 )
+
+
+def receipt_row(line: Line, event_id: str) -> dict[str, str]:
+    """One KPI of a receipt, in the numbers of the card and the waterfall."""
+    drift, effects = kpi_words.printed_parts(line.why)
+    others = sum((shown for other, shown in effects.items() if other != event_id), Decimal(0))
+    return {
+        "KPI": ALL[line.kpi].label,
+        "Before": _explain.value(line.kpi, line.before),
+        "After": _explain.value(line.kpi, line.after),
+        "Natural drift": kpi_words.change_or_none(line.kpi, drift),
+        "Effect of this event": kpi_words.change_or_none(line.kpi, effects[event_id]),
+        "Other events": kpi_words.change_or_none(line.kpi, others),
+    }
 
 
 def receipt_words(receipt: Receipt, timezone: str) -> str:
@@ -90,8 +98,11 @@ def receipt_words(receipt: Receipt, timezone: str) -> str:
         f"{words.count(truth.reads_altered)} reads changed, {words.count(truth.reads_missing)} missing, "
         f"{words.count(truth.reads_low_voltage)} under {LOW_VOLTAGE_V:.0f} V"
     )
+    at = receipt.measured_at
+    measured = "not measured" if at is None else f"measured at {words.clock_time(at, timezone)}"
+    measured += "" if receipt.exact else ", known cycle by cycle"
     lost = f"{words.energy(truth.kwh_not_recorded)} not recorded, {words.dollars(receipt.usd)}"
-    return f"{times}; {words.plural(receipt.cycles, 'measured cycle')}; {reads}; {lost}"
+    return f"{times}; {measured}; {reads}; {lost}"
 
 
 st.subheader("Events")

@@ -18,7 +18,7 @@ tenant = _frame.tenant()
 
 @_frame.live
 def field_operations() -> None:
-    rows = _data.kpi_rows(tenant, _data.pulse(tenant), FIELDOPS)
+    rows = _data.kpi_rows(_data.moment(tenant), FIELDOPS)
     if not rows:
         _frame.absent(FIELDOPS, "The field-operations view has no rows for this tenant yet.")
         return

@@ -11,14 +11,13 @@ tenant = _frame.tenant()
 
 @_frame.live
 def losses() -> None:
-    pulse = _data.pulse(tenant)
-    overview = _data.kpi_rows(tenant, pulse, OVERVIEW)
-    feeders = _data.kpi_rows(tenant, pulse, FEEDER_LOSS)
+    at = _data.moment(tenant)
+    overview, feeders = _data.kpi_rows(at, OVERVIEW), _data.kpi_rows(at, FEEDER_LOSS)
     if not overview:
         _frame.absent(OVERVIEW, "The overview view has no rows for this tenant yet.")
         if not feeders:
             return
-    if FEEDER_LOSS not in _data.demo().schema.views:
+    if FEEDER_LOSS not in _data.demo().session.schema.views:
         _frame.absent(FEEDER_LOSS, "")
     today = overview[0] if overview else {"day": feeders[0]["day"]}
     of_today = [row for row in feeders if row["day"] == today["day"]]

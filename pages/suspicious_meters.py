@@ -8,8 +8,8 @@ import streamlit as st
 
 from gridlens_core import words
 from gridlens_core.database.schema import OVERVIEW, SUSPICIOUS
-from gridlens_core.demo.demo import Pulse
 from gridlens_core.explanation.detection import Score, session_score
+from gridlens_core.explanation.moment import Moment
 from gridlens_core.explanation.receipts import Receipt
 from pages import _charts, _data, _explain, _frame, _look
 
@@ -29,13 +29,13 @@ def looks_of(rows: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
 
 @_frame.live
 def suspicious() -> None:
-    pulse = _data.pulse(tenant)
-    if SUSPICIOUS not in _data.demo().schema.views:
+    at = _data.moment(tenant)
+    if SUSPICIOUS not in _data.demo().session.schema.views:
         _frame.absent(SUSPICIOUS, "")
         return
-    rows = _data.kpi_rows(tenant, pulse, SUSPICIOUS)
-    days = [row["day"] for row in _data.kpi_rows(tenant, pulse, OVERVIEW)]
-    today = days[0] if days else _data.demo().today(pulse.grid_now)
+    rows = _data.kpi_rows(_data.moment(tenant), SUSPICIOUS)
+    days = [row["day"] for row in _data.kpi_rows(_data.moment(tenant), OVERVIEW)]
+    today = days[0] if days else _data.demo().desk.today(at.grid_now)
     named = [row for row in rows if row["day"] == today]
     looks = looks_of(rows)
     issues = Counter(str(row.get("issue")) for row in named)
@@ -71,9 +71,9 @@ def suspicious() -> None:
 @_frame.live
 def evidence() -> None:
     """One meter's reads beside what was expected of it: why it is named, or why not."""
-    pulse = _data.pulse(tenant)
+    at = _data.moment(tenant)
     fleet = _data.fleet(tenant)
-    named = {row["meter_id"] for row in _data.kpi_rows(tenant, pulse, SUSPICIOUS) if row["day"] == today(pulse)}
+    named = {row["meter_id"] for row in _data.kpi_rows(_data.moment(tenant), SUSPICIOUS) if row["day"] == today(at)}
     with st.container(border=True):
         st.markdown("**One meter** :gray[what it recorded beside what was expected of it]")
         meter = st.selectbox(
@@ -83,7 +83,7 @@ def evidence() -> None:
             format_func=lambda one: f"{one}, named" if one in named else one,
             width=320,
         )
-        found = _data.meter_evidence(tenant, pulse, meter)
+        found = _data.meter_evidence(_data.moment(tenant), meter)
         st.markdown(_look.plain(found.sentence))
         _charts.show(
             _explain.meter(found, fleet.timezone, 260), "meter_evidence", f"Reads of {meter} beside what was expected"
@@ -93,7 +93,7 @@ def evidence() -> None:
 @_frame.live
 def scores() -> None:
     """The view's names against the truth that it cannot see."""
-    receipts = [one for one in _data.receipts(tenant, _data.pulse(tenant)) if one.score is not None]
+    receipts = [one for one in _data.receipts(tenant) if one.score is not None]
     with st.container(border=True):
         st.markdown("**Blind detection, scored** :gray[whom the view named against whom the events touched]")
         if not receipts:
@@ -132,8 +132,8 @@ def session_words(scores: list[Score]) -> str:
     )
 
 
-def today(pulse: Pulse) -> date:
-    return _data.demo().today(pulse.grid_now)
+def today(at: Moment) -> date:
+    return _data.demo().desk.today(at.grid_now)
 
 
 st.subheader("Suspicious meters")

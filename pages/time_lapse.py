@@ -21,21 +21,21 @@ timezone = _data.demo().settings.timezone
 
 def times() -> list[datetime]:
     """The intervals one can go back to."""
-    return _data.published(tenant, _data.pulse(tenant))
+    return _data.published(_data.moment(tenant))
 
 
 def shown_time() -> datetime:
     """The grid time on screen: the one chosen, else the newest."""
-    newest = _data.pulse(tenant).grid_now
+    newest = _data.moment(tenant).grid_now
     chosen = st.session_state.get(bar_key(), NOW)
     return chosen if chosen in times() else newest
 
 
 def room() -> ControlRoom:
     """The control room at the time on screen."""
-    pulse, moment = _data.pulse(tenant), shown_time()
-    now = _data.control_room(tenant, pulse, None, True)
-    then = now if moment == pulse.grid_now else _data.control_room_at(tenant, pulse, moment)
+    pulse, moment = _data.moment(tenant), shown_time()
+    now = _data.control_room(_data.moment(tenant), None, True)
+    then = now if moment == pulse.grid_now else _data.control_room_at(_data.moment(tenant), moment)
     return renamed(then, _data.director(tenant).story.brand)
 
 
@@ -57,7 +57,7 @@ def play(seconds: float) -> None:
         demo = _data.demo()
         follow()
         if demo.auto_state(tenant).every_seconds != seconds:
-            demo.auto.start(demo.database, tenant, seconds, DEFAULT_INTERVAL_MINUTES)
+            demo.auto.start(demo.session.database, tenant, seconds, DEFAULT_INTERVAL_MINUTES)
         return f"Publishing an interval every {seconds:g} seconds."
 
     _frame.act(start)
@@ -79,7 +79,7 @@ def step(grid_now: datetime) -> None:
 
     def cycle() -> str:
         follow()
-        if _data.demo().pulse(tenant).grid_now != grid_now:
+        if _data.demo().desk.pulse(tenant).grid_now != grid_now:
             return "The interval is published already."
         done = _data.demo().publish(tenant).cycles[-1]
         return f"{words.plural(done.inserted, 'read')} published for {words.clock_time(done.read_at, timezone)}."
@@ -94,7 +94,7 @@ def go_to() -> None:
 
 @_frame.live
 def controls() -> None:
-    locked, auto, now = _frame.controls_off(), _data.auto_state(tenant), _data.pulse(tenant).grid_now
+    locked, auto, now = _frame.controls_off(), _data.auto_state(tenant), _data.moment(tenant).grid_now
     with st.container(horizontal=True, vertical_alignment="center"):
         for number, (speed, seconds) in enumerate(SPEEDS.items()):
             st.button(
@@ -109,7 +109,13 @@ def controls() -> None:
             "Pause", key="lapse_pause", icon=":material/pause:", on_click=hold, disabled=locked or not auto.running
         )
         _frame.button(
-            "Step", now, step, now, key="lapse_step", icon=":material/skip_next:", disabled=locked or auto.running
+            "Step",
+            key="lapse_step",
+            does=now,
+            on_click=step,
+            args=(now,),
+            icon=":material/skip_next:",
+            disabled=locked or auto.running,
         )
         _frame.acknowledge("Plays a day of intervals on a timer.")
     published = times()
@@ -161,4 +167,3 @@ with st.container(gap="xsmall"):
         grid()
     with st.container(border=True, gap="xxsmall", key="story_panel"):
         happened()
-_frame.read_ahead(room)

@@ -8,6 +8,7 @@ import streamlit as st
 from gridlens_core import words
 from gridlens_core.display.branding import renamed
 from gridlens_core.display.control_room import ControlRoom
+from gridlens_core.explanation.catalogue import ALL
 from gridlens_core.explanation.money import Money, money_of
 from gridlens_core.explanation.receipts import Receipt
 from gridlens_core.walkthrough.director import Scene, watched
@@ -31,22 +32,22 @@ def scene() -> Scene:
 
 def room() -> ControlRoom:
     """The control room at the latest pulse; the chart follows the event."""
-    return renamed(_data.control_room(tenant, _data.pulse(tenant), None, True), brand)
+    return renamed(_data.control_room(_data.moment(tenant), None, True), brand)
 
 
 def story_receipts() -> list[Receipt]:
     """What the events since the story's beginning did, newest first."""
     began_at = scene().began_at
-    receipts = [] if began_at is None else _data.receipts(tenant, _data.pulse(tenant))
+    receipts = [] if began_at is None else _data.receipts(tenant)
     return [one for one in receipts if began_at is not None and one.event.starts_at >= began_at]
 
 
 def money() -> Money:
     """What the story's thefts cost and bring back."""
-    pulse = _data.pulse(tenant)
+    pulse = _data.moment(tenant)
     since = scene().began_at or pulse.grid_now
     tariff = _data.demo().settings.tariff_usd_per_kwh
-    return money_of(_data.receipts(tenant, pulse), since, pulse.grid_now, tariff)
+    return money_of(_data.receipts(tenant), since, pulse.grid_now, tariff)
 
 
 def play(what: Callable[[], None], said: str) -> None:
@@ -117,11 +118,10 @@ def controls() -> None:
     st.progress(now.share, text="Held" if now.paused else _look.plain(now.doing) or "Ready")
     _frame.button(
         "Next" if now.act is not None else "Begin",
-        now.heads_for,
-        play,
-        partial(director.next, now.heads_for),
-        "The next act is under way.",
         key="walk_next",
+        does=now.heads_for,
+        on_click=play,
+        args=(partial(director.next, now.heads_for), "The next act is under way."),
         icon=":material/skip_next:",
         width="stretch",
         disabled=locked or (last and not now.playing),
@@ -129,11 +129,10 @@ def controls() -> None:
     with st.grid(3, min_column_width=70, gap="xxsmall"):
         _frame.button(
             "Back",
-            now.heads_for,
-            play,
-            partial(director.back, now.heads_for),
-            "Back to the act before.",
             key="walk_back",
+            does=now.heads_for,
+            on_click=play,
+            args=(partial(director.back, now.heads_for), "Back to the act before."),
             icon=":material/undo:",
             width="stretch",
             disabled=locked or now.act is None,
@@ -149,10 +148,10 @@ def controls() -> None:
         )
         _frame.button(
             "Resume" if now.paused else "Pause",
-            "resume" if now.paused else "pause",
-            set_paused,
-            not now.paused,
             key="walk_pause",
+            does="resume" if now.paused else "pause",
+            on_click=set_paused,
+            args=(not now.paused,),
             icon=":material/play_arrow:" if now.paused else ":material/pause:",
             width="stretch",
             disabled=locked or not (now.playing or now.paused or now.autopilot),
@@ -170,10 +169,10 @@ def controls() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         _frame.button(
             "Autopilot: on" if now.autopilot else "Autopilot: off",
-            "stop" if now.autopilot else "start",
-            set_autopilot,
-            not now.autopilot,
             key="walk_autopilot",
+            does="stop" if now.autopilot else "start",
+            on_click=set_autopilot,
+            args=(not now.autopilot,),
             icon=":material/pause:" if now.autopilot else ":material/autoplay:",
             disabled=locked,
         )
@@ -229,11 +228,11 @@ def expected() -> None:
             "An act with an event is rehearsed before it is played; its path then lies here beside the real one."
         )
         return
-    seen = _data.demo().trace(tenant).all()
+    seen = _data.demo().desk.trace(tenant).all()
     _live.show(
         _expected.path(now.expected, seen, kpi, _data.demo().settings.timezone),
         "expected_chart",
-        f"{words.KPI_WORDS[kpi][0]}: rehearsed with and without the event, and as it came",
+        f"{ALL[kpi].label}: rehearsed with and without the event, and as it came",
         CHART_HEIGHT,
     )
 
@@ -300,4 +299,3 @@ with right.container(gap="xsmall"):
         expected()
     with st.container(border=True, gap="xxsmall", key="story_panel"):
         happened()
-_frame.read_ahead(room)

@@ -16,27 +16,29 @@ import asyncio, json, sys
 from streamlit.testing.v1 import AppTest
 import streamlit.web.bootstrap
 from streamlit import config
+from gridlens_core.meters.events import EventRequest
 import app
 
 config.set_option("server.address", "localhost")  # whoever sits at this machine may use the controls
 
 async def start():
     async with app.lifespan(None):
-        while not app.show.demo.ready:
+        while not app.show.demo.session.ready:
             await asyncio.sleep(0.1)
-            assert app.show.demo.start_error is None, app.show.demo.start_error
+            assert app.show.demo.session.start_error is None, app.show.demo.session.start_error
         before = set(sys.modules)
         look_at_everything()
         new = set(sys.modules) - before
         return sorted(name for name in new if name.split(".")[0] not in sys.stdlib_module_names)
 
 def look_at_everything():
-    from gridlens_core.meters.events import EventRequest
     from pages import _data
     demo, (tenant,) = app.show.demo, app.show.demo.settings.tenants
     for number, kind in enumerate(("theft", "voltage-sag", "comms-outage"), start=1):
-        demo.trigger(tenant, EventRequest(kind, feeder_id=f"FEEDER_{number}", severity=0.7, duration_minutes=60))
+        where = {"feeder_id": f"FEEDER_{number}", "severity": 0.7, "duration_minutes": 60}
+        demo.trigger(tenant, EventRequest(kind, **where))
     demo.publish(tenant, cycles=2)
+    demo.desk.explained(tenant)
     for page in sys.argv[2:]:
         browser = AppTest.from_file(sys.argv[1], default_timeout=120)
         browser.run()
@@ -46,9 +48,8 @@ def look_at_everything():
             browser.button(key="why_loss_pct").click().run()
             browser.button(key="rehearse").click().run()
         assert not browser.exception, (page, browser.exception)
-    pulse = _data.pulse(tenant)
-    _data.brief_html(tenant, pulse)
-    _data.brief_slides(tenant, pulse)
+    _data.brief_html(demo.desk.known(tenant))
+    _data.brief_slides(demo.desk.known(tenant))
 
 print(json.dumps(asyncio.run(start())))
 """

@@ -148,13 +148,13 @@ def test_the_audience_sees_the_act_and_has_nothing_to_click(served: Demo) -> Non
 def test_the_audience_is_never_unlocked_whatever_it_asks_for(served: Demo) -> None:
     page = opened("audience.py")
     page.session_state["unlocked"] = True  # nor with the key of a presenter
-    before = served.pulse(TENANT)
+    before = served.desk.pulse(TENANT)
     for other in ("control_room.py", "walkthrough.py", "time_lapse.py", "audience.py"):
         page.switch_page(other)
         look(page)
         assert [*page.button, *page.toggle, *page.selectbox, *page.slider, *page.text_input] == []
     assert page.session_state["audience"] is True
-    assert served.pulse(TENANT) == before
+    assert served.desk.pulse(TENANT) == before
 
 
 def test_an_audience_session_may_not_act_even_where_a_click_gets_through(
@@ -178,9 +178,9 @@ def test_the_audience_of_an_unknown_tenant_sees_the_first_one(served: Demo) -> N
 def test_time_lapse_steps_plays_and_goes_back(served: Demo) -> None:
     served.publish(TENANT)
     page = opened("time_lapse.py")
-    before = served.pulse(TENANT).grid_now
+    before = served.desk.pulse(TENANT).grid_now
     button(page, "lapse_step").click().run()
-    after = served.pulse(TENANT).grid_now
+    after = served.desk.pulse(TENANT).grid_now
     assert after > before
     bar = look(page).select_slider[0]
     assert (bar.value, clock_of(page)) == ("now", after)
@@ -189,7 +189,7 @@ def test_time_lapse_steps_plays_and_goes_back(served: Demo) -> None:
     served.publish(TENANT)
     assert (page.select_slider[0].value, clock_of(look(page))) == (before, before)  # it stays where it was put
     button(page, "lapse_step").click().run()
-    assert (look(page).select_slider[0].value, clock_of(page)) == ("now", served.pulse(TENANT).grid_now)
+    assert (look(page).select_slider[0].value, clock_of(page)) == ("now", served.desk.pulse(TENANT).grid_now)
     page.button(key="lapse_play_0").click().run()
     assert served.auto_state(TENANT).every_seconds == 0.6
     look(page).button(key="lapse_play_1").click().run()
@@ -236,8 +236,8 @@ def test_a_name_full_of_signs_is_shown_as_it_is_on_every_page(
     show.director(TENANT).next()
     show.director(TENANT).next()
     show.director(TENANT).wait()
-    now = demo.pulse(TENANT).grid_now
-    with demo.transaction() as connection:  # another service writes what it likes
+    now = demo.desk.pulse(TENANT).grid_now
+    with demo.session.transaction() as connection:  # another service writes what it likes
         connection.execute(
             sa.text("INSERT INTO ami_events (tenant_id, feeder_id, event_type, severity, starts_at, ends_at)"
                     " VALUES (:tenant, :odd, :kind, .5, :now, :now + interval '2 hours')"),
