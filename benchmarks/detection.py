@@ -25,7 +25,7 @@ from gridlens_core.explanation.kpis import Kpis, read_kpis
 from gridlens_core.explanation.trace import Observation
 from gridlens_core.meters.events import Event, EventRequest
 from gridlens_core.meters.fleet import Fleet
-from gridlens_core.publishing.publisher import publish_cycle
+from gridlens_core.publishing.publisher import Plan, publish_cycle
 from gridlens_core.publishing.seeding import local_fleet, prepare_local
 from gridlens_core.settings import Settings
 
@@ -48,8 +48,8 @@ class Bench:
 
     def cycle(self, wall: datetime) -> Observation:
         """Publishes one cycle and says what the views say then."""
-        done = publish_cycle(self.connection, self.schema, self.fleet, wall=wall, interval_minutes=15, supply=True)
-        return Observation(done.read_at, self.kpis(done.read_at), began_at=done.read_at - QUARTER)
+        done = publish_cycle(self.connection, Plan(self.schema, self.fleet, wall, supply=True))
+        return Observation(done.read_at, self.kpis(done.read_at))
 
     def kpis(self, at: datetime) -> Kpis:
         return read_kpis(self.connection, self.schema, TENANT, local_day(at, self.fleet.timezone))

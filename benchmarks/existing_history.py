@@ -19,9 +19,10 @@ import sqlalchemy as sa
 from gridlens_core.database.connection import Database, connect
 from gridlens_core.database.embedded import start_embedded, stop_embedded
 from gridlens_core.database.queries import EVENTS_MIGRATION
+from gridlens_core.database.reads import latest_read_at
 from gridlens_core.database.schema import discover
-from gridlens_core.publishing.history import latest_read_at, learn_fleet
-from gridlens_core.publishing.publisher import publish_cycle
+from gridlens_core.publishing.history import learn_fleet
+from gridlens_core.publishing.publisher import Plan, publish_cycle
 
 METERS, FEEDERS = 1000, 10
 LATEST = datetime(2026, 11, 18, 18, tzinfo=UTC)
@@ -73,7 +74,7 @@ def measured(database: Database) -> dict[str, float]:
 
     def cycle() -> None:
         with database.engine.connect() as connection:
-            publish_cycle(connection, schema, fleet, wall=LATEST + timedelta(minutes=15), interval_minutes=15)
+            publish_cycle(connection, Plan(schema, fleet, LATEST + timedelta(minutes=15)))
             connection.rollback()
 
     return {"grid clock": best(clock), "learn the fleet": best(learn), f"cycle of {METERS} meters": best(cycle)}
