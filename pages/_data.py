@@ -27,7 +27,8 @@ from gridlens_core.preflight.checks import preflight as core_preflight
 from gridlens_core.preflight.findings import Finding
 from gridlens_core.publishing.auto import AutoState
 from gridlens_core.show import on_stage
-from gridlens_core.walkthrough.director import NOTHING_PLAYED, Director, Scene
+from gridlens_core.walkthrough.director import Director
+from gridlens_core.walkthrough.scene import NOTHING_PLAYED, Scene
 from gridlens_core.walkthrough.story import Story
 
 # A browser looks at the pulse every REFRESH_SECONDS and redraws when it has changed: with both together and the

@@ -11,7 +11,8 @@ from gridlens_core.display.control_room import ControlRoom
 from gridlens_core.explanation.catalogue import ALL
 from gridlens_core.explanation.money import Money, money_of
 from gridlens_core.explanation.receipts import Receipt
-from gridlens_core.walkthrough.director import Scene, watched
+from gridlens_core.walkthrough.scene import Scene
+from gridlens_core.walkthrough.story import watched
 from pages import _audience_address, _data, _expected, _frame, _leave_behind, _live, _look, _room
 
 # Heights in pixels; together they fill a screen of 1440 x 900.

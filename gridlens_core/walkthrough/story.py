@@ -21,6 +21,7 @@ from pydantic import (
 from gridlens_core.display.branding import Brand, Name, Part
 from gridlens_core.errors import SettingsError
 from gridlens_core.explanation.catalogue import CARD_KPIS
+from gridlens_core.explanation.kpis import Kpis
 from gridlens_core.explanation.rehearsal import MOST_CYCLES
 from gridlens_core.meters.events import EVENT_TYPES, MAX_DURATION_MINUTES, EventRequest, EventType
 from gridlens_core.meters.fleet import Fleet
@@ -111,6 +112,11 @@ class Act(Part):
         Field(min_length=1, strict=False),
     ]
     steps: tuple[Step, ...] = Field(min_length=1, max_length=20, strict=False)
+
+
+def watched(act: Act, kpis: Kpis) -> str | None:
+    """The KPI to watch in an act: the first that the database has."""
+    return next((kpi for kpi in act.watch if kpis[kpi] is not None), None)
 
 
 class Story(Part):

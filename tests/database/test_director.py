@@ -18,8 +18,9 @@ from gridlens_core.explanation.money import money_of
 from gridlens_core.meters.events import EventRequest
 from gridlens_core.settings import Settings
 from gridlens_core.show import Show, make_show
-from gridlens_core.walkthrough.director import READS_STAY, WAS_RESET, Director, watched
-from gridlens_core.walkthrough.story import STORY_FILE, Story, Trigger, load_story
+from gridlens_core.walkthrough.director import Director
+from gridlens_core.walkthrough.scene import READS_STAY, WAS_RESET
+from gridlens_core.walkthrough.story import STORY_FILE, Story, Trigger, load_story, watched
 
 ACTS = 7
 THEFT, WHO, CREW, SAG, OUTAGE, SUMMARY = range(1, ACTS)
@@ -155,8 +156,7 @@ def test_pausing_holds_the_act_and_resuming_finishes_it(demo: Demo) -> None:
     assert director.wait().paused
     assert demo.desk.pulse(TENANT).grid_now == before
     director.next()  # in a hurry: the rest of the first act at once, then the second at its pace
-    with director._changed:
-        assert director._changed.wait_for(lambda: director._scene.act == THEFT, 20)
+    assert director.wait_until(lambda scene: scene.act == THEFT, 20).act == THEFT
     assert demo.desk.pulse(TENANT).grid_now == before + timedelta(minutes=30)
     director.stop()
     assert (director.scene().act, director.scene().playing) == (THEFT, False)
@@ -171,13 +171,12 @@ def test_the_autopilot_plays_everything_by_itself_and_stops_at_the_end(director:
 def test_the_autopilot_can_be_taken_off_in_the_middle(demo: Demo) -> None:
     director = at_once(demo, rest_seconds=60.0)
     director.autopilot(True)
-    with director._changed:
-        assert director._changed.wait_for(lambda: director._scene.share == 1.0 and not director._busy, 20)
+    scene = director.wait_until(lambda scene: scene.share == 1.0 and not scene.playing, 20)
+    assert (scene.act, scene.share, scene.playing) == (0, 1.0, False)
     director.autopilot(False)
     assert director.wait().act == 0
     director.autopilot(True)
-    with director._changed:
-        assert director._changed.wait_for(lambda: director._scene.act == THEFT, 20)
+    assert director.wait_until(lambda scene: scene.act == THEFT, 20).act == THEFT
     director.stop()
 
 
@@ -226,8 +225,8 @@ def test_a_reset_while_the_act_is_held_puts_the_story_back_too(director: Directo
     director.wait()
     director.demo.reset(TENANT)
     director.scene()
-    with director._changed:
-        assert director._changed.wait_for(lambda: director._scene.act is None, 20)
+    scene = director.wait_until(lambda scene: scene.act is None, 20)
+    assert (scene.act, scene.notes) == (None, (WAS_RESET,))
 
 
 def test_a_reset_by_another_process_is_told_by_the_grid_clock(demo: Demo, make_demo: Callable[..., Demo]) -> None:

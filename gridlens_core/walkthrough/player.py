@@ -1,0 +1,242 @@
+"""The thread that plays acts at a pace one can watch. Between two steps it can be cut, hurried, held or stopped."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from threading import Thread
+from time import monotonic
+
+from gridlens_core.errors import (
+    DatabaseNotReadyError,
+    DatabaseRefusedError,
+    DatabaseUnavailableError,
+    GridLensError,
+    StartingError,
+)
+from gridlens_core.walkthrough.scene import READS_STAY, SETTING_THE_STAGE, WAS_RESET
+from gridlens_core.walkthrough.steps import OutsideReset, Steps
+
+# These pass: the act waits for them instead of going on without its event or its reads.
+PASSING = (DatabaseUnavailableError, DatabaseNotReadyError, DatabaseRefusedError, StartingError)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the thread is to do: go back to before the first act of `fast`, play those at once, then `watched`."""
+
+    rewind: bool
+    fast: range
+    watched: int | None
+
+
+class _Cut(Exception):  # noqa: N818 - not an error: the presenter wants something else
+    """The act under way is given up."""
+
+
+class Player:
+    """Plays one job after another in a thread of its own. All methods may be called from any thread.
+
+    target : the act the story will be at once the job is done; -1 before the first
+    """
+
+    def __init__(self, steps: Steps) -> None:
+        self.steps = steps
+        self.stage, self.story = steps.stage, steps.story
+        self.target = -1
+        self._changed = steps.stage.changed
+        self._job: Job | None = None
+        self._busy = False
+        self._cut = self._hurry = self._stopped = False
+        self._thread: Thread | None = None
+
+    # --- what is asked for -----------------------------------------------------------------------------
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a job is under way or waits."""
+        return self._busy or self._job is not None
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is under way and nothing will follow by itself."""
+        return not (self.wanted or self._goes_on())
+
+    def notice_reset(self) -> None:
+        """Starts over if somebody reset the demo; an act that is held finds out by itself."""
+        with self._changed:
+            if not self.steps.was_reset():
+                return
+            if not self._busy:
+                self._start_over()
+            elif self.stage.scene.paused:
+                self._changed.notify_all()
+
+    def go(self, act: int) -> None:
+        """Forward to an act; past the last one, only to its end."""
+        with self._changed:
+            if act >= len(self.story.acts):
+                self._hurry = True
+                self.stage.tell(autopilot=False, paused=False, problem="")
+            elif self._job is not None:
+                self.ask(Job(self._job.rewind, range(self._job.fast.start, act), act), cut=False)
+            else:
+                self.ask(Job(False, range(self.target + 1, act), act), cut=False)
+
+    def ask(self, job: Job, *, cut: bool) -> None:
+        """Sets the next job. The act under way is given up with `cut`, else brought to its end at once."""
+        with self._changed:
+            self._job, self._cut, self._hurry = job, self._cut or (cut and self._busy), True
+            self.target = job.fast.stop - 1 if job.watched is None else job.watched
+            doing = SETTING_THE_STAGE if job.rewind or job.fast else self.stage.scene.doing or "Under way"
+            self.stage.tell(playing=True, paused=False, problem="", doing=doing)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = Thread(target=self._run, name=f"player {self.steps.tenant_id}", daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        """Gives up whatever is under way and ends the thread; the story stays where it is."""
+        with self._changed:
+            self._stopped = True
+            self.stage.tell(autopilot=False)
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.join(timeout=30)
+        with self._changed:
+            self._stopped = False
+
+    # --- the thread ------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while (job := self._next_job()) is not None:
+            try:
+                self._do(job)
+            except _Cut:
+                pass
+            except OutsideReset:
+                self._start_over()
+            except Exception:  # the thread goes on, and whoever looks is told
+                log.exception("An act of %s failed.", self.steps.tenant_id)
+                self.stage.tell(autopilot=False, problem="The act failed; the server's log has the cause.")
+            with self._changed:
+                self._busy = False
+                if self._job is None:
+                    act = self.stage.scene.act
+                    self.target = -1 if act is None else act
+                    self.stage.tell(playing=False, doing="")
+
+    def _next_job(self) -> Job | None:
+        """Waits for the presenter, or in autopilot until the next act is due; None when told to stop."""
+        with self._changed:
+            while not self._stopped:
+                if self._job is None and self._goes_on():
+                    due = monotonic() + self.story.rest_seconds
+                    self._changed.wait_for(
+                        lambda: self._stopped or self._job is not None or not self._goes_on(), self.story.rest_seconds
+                    )
+                    if self._job is None and self._goes_on() and monotonic() >= due:
+                        self.notice_reset()
+                        self.go(self.target + 1)
+                elif self._job is None:
+                    self._changed.wait_for(lambda: self._stopped or self._job is not None or self._goes_on())
+                if self._job is not None and not self._stopped:
+                    job, self._job = self._job, None
+                    self._busy, self._cut, self._hurry = True, False, False
+                    return job
+            self._job = None
+            self.stage.tell(playing=False, doing="")
+            return None
+
+    def _goes_on(self) -> bool:
+        """Whether the autopilot is to play another act; it takes itself off after the last one."""
+        scene = self.stage.scene
+        if scene.autopilot and scene.act == len(self.story.acts) - 1 and not self._busy:
+            self.stage.tell(autopilot=False)
+        return self.stage.scene.autopilot and not self.stage.scene.paused
+
+    def _start_over(self) -> None:
+        with self._changed:
+            self.steps.start_over()
+            self.target = -1
+            self.stage.clear(WAS_RESET)
+
+    # --- a job -----------------------------------------------------------------------------------------
+
+    def _do(self, job: Job) -> None:
+        self.stage.tell(playing=True)
+        if job.rewind:
+            self._rewind(job.fast.stop)
+        if job.rewind and not self.steps.demo.session.site.may_put_right:
+            for trigger in self.story.running_before(job.watched or 0):
+                self._attempt(partial(self.steps.trigger, trigger, 0, fast=True))
+        else:
+            rehearsed = self._event_to_watch(job)
+            for number in job.fast:
+                self._play(number, fast=True, rehearse=number == rehearsed)
+        if job.watched is not None:
+            self._play(job.watched, fast=False, rehearse=True)
+
+    def _event_to_watch(self, job: Job) -> int | None:
+        """The last act of the job that triggers an event. It is rehearsed even where it is played at once."""
+        played = [*job.fast, *([] if job.watched is None else [job.watched])]
+        return next((act for act in reversed(played) if any(step.trigger for step in self.story.acts[act].steps)), None)
+
+    def _rewind(self, act: int) -> None:
+        """The state before an act: what can be taken back is; `_do` then plays the acts before it again."""
+        self._attempt(self.steps.reset)
+        local = self.steps.demo.session.site.may_put_right
+        stage = None if local or act == 0 else act - 1
+        notes = () if local else (READS_STAY,)
+        self.stage.tell(act=stage, share=0.0 if stage is None else 1.0, notes=notes, expected=None)
+
+    def _play(self, number: int, *, fast: bool, rehearse: bool) -> None:
+        notes = self.stage.scene.notes if self.stage.scene.notes == (READS_STAY,) else ()
+        self.stage.tell(act=number, share=0.0, notes=notes, doing=SETTING_THE_STAGE if fast else "", problem="")
+        units = [
+            (position, step) for position, step in enumerate(self.story.acts[number].steps)
+            for _ in range(step.publish or 1)
+        ]  # a publish of three cycles is three things to watch  # fmt: skip
+        last_cycle_at = monotonic()
+        for done, (position, step) in enumerate(units, start=1):
+            if step.publish is not None and not fast:
+                self._rest(last_cycle_at + self.story.pace_seconds)
+                last_cycle_at = monotonic()
+            self._attempt(partial(self.steps.take, number, position, fast=fast, rehearse=rehearse))
+            self.stage.tell(share=done / len(units))
+
+    def _attempt(self, step: Callable[[], None]) -> None:
+        """One step, tried again after a pause for as long as the database is away; any other failure is a note."""
+        while True:
+            self._boundary()
+            try:
+                step()
+            except PASSING as error:
+                self.stage.tell(paused=True, problem=error.message)
+            except GridLensError as error:
+                self.stage.note(error.message)
+                return
+            else:
+                return
+
+    def _boundary(self) -> None:
+        """Between two steps: waits while paused, and leaves when something else is wanted."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not self.stage.scene.paused or self._cut or self._stopped or self.steps.was_reset()
+            )
+            if self._cut or self._stopped:
+                raise _Cut
+            if self.steps.was_reset():
+                raise OutsideReset
+
+    def _rest(self, until: float) -> None:
+        """Waits for the pace, unless somebody is in a hurry."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._cut or self._hurry or self._stopped or self.stage.scene.paused,
+                max(0.0, until - monotonic()),
+            )
