@@ -134,7 +134,10 @@ def detection_facts(brief: Brief) -> list[Fact]:
 def _a_year(money: Money) -> str:
     parts = [
         f"{words.dollars(usd)} {what}"
-        for usd, what in ((money.at_risk_usd_a_year, "if for a year"), (money.recovered_usd_a_year, "a year recovered"))
+        for usd, what in (
+            (money.at_risk_usd_a_year, "a year at this rate"),
+            (money.recovered_usd_a_year, "a year recovered"),
+        )
         if usd
     ]
     return words.and_list(parts) or "no theft"
