@@ -23,9 +23,11 @@ from gridlens_core.database.reads import latest_read_at
 from gridlens_core.database.schema import discover
 from gridlens_core.publishing.history import learn_fleet
 from gridlens_core.publishing.publisher import Plan, publish_cycle
+from gridlens_core.settings import Settings
 
 METERS, FEEDERS = 1000, 10
 LATEST = datetime(2026, 11, 18, 18, tzinfo=UTC)
+SETTINGS = Settings(seed=7, timezone="UTC")
 SMALL_MILLIONS = 0.3
 REPEATS = 5
 
@@ -67,10 +69,10 @@ def measured(database: Database) -> dict[str, float]:
 
     def learn() -> None:
         with database.transaction(read_only=True) as connection:
-            learn_fleet(connection, schema, "DEMO_TENANT", LATEST, today=LATEST.date(), seed=7, timezone="UTC")
+            learn_fleet(connection, schema, SETTINGS, "DEMO_TENANT", LATEST, LATEST.date())
 
     with database.transaction(read_only=True) as connection:
-        fleet = learn_fleet(connection, schema, "DEMO_TENANT", LATEST, today=LATEST.date(), seed=7, timezone="UTC")
+        fleet = learn_fleet(connection, schema, SETTINGS, "DEMO_TENANT", LATEST, LATEST.date())
 
     def cycle() -> None:
         with database.engine.connect() as connection:

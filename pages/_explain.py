@@ -134,11 +134,14 @@ def path(rehearsal: Rehearsal, seen: Sequence[Observation], kpi: str, timezone: 
     figure = go.Figure()
     with_event = [now, *(cycle.kpis[kpi] for cycle in rehearsal.cycles)]
     without = [now, *(cycle.without[kpi] for cycle in rehearsal.cycles)]
-    _line(figure, "rehearsed", times, with_event, zone, unit, {"color": colour, "dash": "dash"})
-    _line(figure, "without the event", times, without, zone, unit, {"color": "gray", "dash": "dot"})
+    local = [moment.astimezone(zone) for moment in times]
+    _line(figure, "rehearsed", local, with_event, {"color": colour, "dash": "dash"})
+    _line(figure, "without the event", local, without, {"color": "gray", "dash": "dot"})
     if len(real) > 1:
         values = [one.kpis[kpi] for one in real]
-        _line(figure, "real", [one.grid_now for one in real], values, zone, unit, {"color": _look.SUPPLIED, "width": 3})
+        seen_at = [one.grid_now.astimezone(zone) for one in real]
+        _line(figure, "real", seen_at, values, {"color": _look.SUPPLIED, "width": 3})
+    figure.update_traces(hovertemplate=f"%{{y:,.2f}} {unit}<extra>%{{fullData.name}}</extra>")
     figure.update_layout(
         height=height,
         margin={"l": 8, "r": 8, "t": 24, "b": 8},
@@ -150,18 +153,9 @@ def path(rehearsal: Rehearsal, seen: Sequence[Observation], kpi: str, timezone: 
 
 
 def _line(
-    figure: go.Figure,
-    name: str,
-    times: Sequence[datetime],
-    values: Sequence[object],
-    zone: ZoneInfo,
-    unit: str,
-    line: dict[str, object],
+    figure: go.Figure, name: str, times: Sequence[datetime], values: Sequence[object], line: dict[str, object]
 ) -> None:
-    figure.add_scatter(
-        x=[moment.astimezone(zone) for moment in times], y=list(values), name=name, mode="lines+markers",
-        line={"width": 2.5, **line}, hovertemplate=f"%{{y:,.2f}} {unit}<extra>{name}</extra>",
-    )  # fmt: skip
+    figure.add_scatter(x=list(times), y=list(values), name=name, mode="lines+markers", line={"width": 2.5, **line})
 
 
 def meter(evidence: MeterEvidence, timezone: str, height: int) -> go.Figure:

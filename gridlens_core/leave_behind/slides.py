@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -28,8 +29,19 @@ TITLE_ONLY = 5  # of the layouts of the default template
 FONT = "Arial"  # on every machine that shows slides
 INK, FAINT, PALE = "#0A161E", "#4F5F69", "#E9EEF1"
 HOURS_BETWEEN_LABELS = 2
+Box = tuple[float, float, float, float]  # left, top, width and height, inches
 BASE, VALUE, ROOM = "base", "value", "room for labels"
 NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # what XML cannot hold
+
+
+@dataclass(frozen=True)
+class Look:
+    """How letters look; size in points."""
+
+    size: int
+    bold: bool = False
+    colour: str = INK
+    align: PP_ALIGN = PP_ALIGN.LEFT
 
 
 def brief_slides(brief: Brief) -> bytes:
@@ -60,53 +72,54 @@ def _slide(deck: Any, brief: Brief, title: str) -> Any:
     head.text_frame.vertical_anchor = MSO_ANCHOR.MIDDLE
     head.text_frame.margin_left = 0
     head.text_frame.text = title
-    _style(head.text_frame, 30, INK, bold=True)
+    _style(head.text_frame, Look(30, bold=True))
     line = slide.shapes.add_connector(1, Inches(LEFT), Inches(1.1), Inches(LEFT + INNER), Inches(1.1))
     line.line.color.rgb, line.line.width = _rgb(colours.SUPPLIED), Pt(2.5)
-    _say(slide, brief.label, LEFT, 6.95, INNER / 2, 0.35, size=12, bold=True)
-    _say(slide, f"{brief.brand}, {brief_words.moment(brief)}", LEFT + INNER / 2, 6.95, INNER / 2, 0.35, size=12,
-         colour=FAINT, align=PP_ALIGN.RIGHT)  # fmt: skip
+    _say(slide, brief.label, (LEFT, 6.95, INNER / 2, 0.35), Look(12, bold=True))
+    source, right = f"{brief.brand}, {brief_words.moment(brief)}", Look(12, colour=FAINT, align=PP_ALIGN.RIGHT)
+    _say(slide, source, (LEFT + INNER / 2, 6.95, INNER / 2, 0.35), right)
     return slide
 
 
 def _opening(slide: Any, brief: Brief) -> None:
-    _say(slide, brief_words.headline(brief), LEFT, 1.5, INNER, 1.3, size=32, bold=True)
-    _say(slide, brief_words.story(brief), LEFT, 2.95, INNER, 1.2, size=18)
+    _say(slide, brief_words.headline(brief), (LEFT, 1.5, INNER, 1.3), Look(32, bold=True))
+    _say(slide, brief_words.story(brief), (LEFT, 2.95, INNER, 1.2), Look(18))
     _facts(slide, brief_words.facts(brief), 4.5)
-    _say(slide, f"{brief.database}, {brief_words.size(brief)}", LEFT, 6.3, INNER, 0.4, size=14, colour=FAINT)
+    _say(slide, f"{brief.database}, {brief_words.size(brief)}", (LEFT, 6.3, INNER, 0.4), Look(14, colour=FAINT))
 
 
 def _facts(slide: Any, facts: Sequence[brief_words.Fact], top: float) -> None:
     width = INNER / len(facts)
     for number, fact in enumerate(facts):
         left = LEFT + number * width
-        _say(slide, fact.label, left, top, width - 0.15, 0.35, size=14, colour=FAINT)
-        _say(slide, fact.value, left, top + 0.3, width - 0.15, 0.6, size=30, bold=True)
-        _say(slide, fact.note, left, top + 0.9, width - 0.15, 0.6, size=13, colour=FAINT)
+        _say(slide, fact.label, (left, top, width - 0.15, 0.35), Look(14, colour=FAINT))
+        _say(slide, fact.value, (left, top + 0.3, width - 0.15, 0.6), Look(30, bold=True))
+        _say(slide, fact.note, (left, top + 0.9, width - 0.15, 0.6), Look(13, colour=FAINT))
 
 
 def _what(slide: Any, brief: Brief) -> None:
     rows = brief_words.event_rows(brief)
     table_height = 0.36 * (len(rows) + 1) if rows else 0.0
     where = brief_words.chart_place(brief)
-    _say(slide, f"Supplied and metered energy, {where}, kWh per interval; the gap is the loss, bars are events",
-         LEFT, 1.2, INNER, 0.35, size=14, colour=FAINT)  # fmt: skip
+    title = f"Supplied and metered energy, {where}, kWh per interval; the gap is the loss, bars are events"
+    _say(slide, title, (LEFT, 1.2, INNER, 0.35), Look(14, colour=FAINT))
     _energy(slide, brief, 1.55, 5.2 - table_height)
     if rows:
         kinds = [kind for kind, _ in brief_words.coloured_rows(brief)]
         widths = (2.8, 1.5, 0.75, 1.35, 1.85, 0.85, 0.85, 2.18)
-        table = _table(slide, brief_words.EVENT_HEAD[:8], [row[:8] for row in rows], 6.85 - table_height, widths)
+        shown = [row[:8] for row in (brief_words.EVENT_HEAD, *rows)]
+        table = _table(slide, shown, (LEFT, 6.85 - table_height), widths)
         for number, kind in enumerate(kinds, start=1):
             _paint(table.cell(number, 0).text_frame, _dark(colour_of(kind)))
     else:
-        _say(slide, brief_words.headline(brief), LEFT, 6.4, INNER, 0.4, size=14)
+        _say(slide, brief_words.headline(brief), (LEFT, 6.4, INNER, 0.4), Look(14))
 
 
 def _energy(slide: Any, brief: Brief, top: float, height: float) -> None:
     """A line chart; the events are lines of their own near the bottom, over the intervals they touch."""
     data = brief.room.energy
     if not data.read_at:
-        _say(slide, "No reads in the chart's hours.", LEFT, top, INNER, 0.5, size=16)
+        _say(slide, "No reads in the chart's hours.", (LEFT, top, INNER, 0.5), Look(16))
         return
     chart_data = CategoryChartData(number_format="0.0")
     chart_data.categories = [words.clock_time(at, brief.timezone, beside=brief.grid_now)[-5:] for at in data.read_at]
@@ -152,24 +165,23 @@ def _touched(brief: Brief, event: Event) -> list[bool]:
 def _why(slide: Any, brief: Brief) -> None:
     wide = 5.0
     if brief.why is None:
-        _say(slide, brief_words.why_sentence(brief), LEFT, 1.4, wide, 1.0, size=16)
+        _say(slide, brief_words.why_sentence(brief), (LEFT, 1.4, wide, 1.0), Look(16))
     else:
-        _say(slide, brief_words.why_title(brief), LEFT, 1.2, wide, 0.35, size=14, colour=FAINT)
+        _say(slide, brief_words.why_title(brief), (LEFT, 1.2, wide, 0.35), Look(14, colour=FAINT))
         _waterfall(slide, brief, (LEFT, 1.55, wide, 4.9))
-    left = LEFT + wide + 0.3
-    _say(slide, f"KPIs before and after, {brief_words.span_shown(brief)}", left, 1.2, INNER - wide - 0.3, 0.35, size=14,
-         colour=FAINT)  # fmt: skip
+    left, narrow = LEFT + wide + 0.3, INNER - wide - 0.3
+    title = f"KPIs before and after, {brief_words.span_shown(brief)}"
+    _say(slide, title, (left, 1.2, narrow, 0.35), Look(14, colour=FAINT))
     widths = (2.15, 0.95, 0.9, 0.9, 1.05, 0.88)
     rows = brief_words.kpi_rows(brief)
-    _table(slide, brief_words.KPI_HEAD, rows, 1.6, widths, left=left, numbers=True)
-    _say(
-        slide, brief_words.KPI_NOTE, left, 1.8 + 0.36 * (len(rows) + 1), INNER - wide - 0.3, 0.6, size=12, colour=FAINT
-    )
-    _say(slide, brief_words.why_sentence(brief), left, 4.9, INNER - wide - 0.3, 1.4, size=16)
+    _table(slide, [brief_words.KPI_HEAD, *rows], (left, 1.6), widths, numbers=True)
+    below = 1.8 + 0.36 * (len(rows) + 1)
+    _say(slide, brief_words.KPI_NOTE, (left, below, narrow, 0.6), Look(12, colour=FAINT))
+    _say(slide, brief_words.why_sentence(brief), (left, 4.9, narrow, 1.4), Look(16))
 
 
-def _waterfall(slide: Any, brief: Brief, box: tuple[float, float, float, float]) -> None:
-    """Stacked columns: what carries a bar has no fill. Parts under nought stack downwards by themselves."""
+def _waterfall(slide: Any, brief: Brief, box: Box) -> None:
+    """Stacked columns: what carries a bar has no fill. Negative parts stack downwards by themselves."""
     assert brief.why is not None
     bars = figures.waterfall(brief.why, brief.labels)
     low, high = figures.axis(bars, brief.why.kpi)
@@ -178,7 +190,7 @@ def _waterfall(slide: Any, brief: Brief, box: tuple[float, float, float, float])
     chart_data.add_series(BASE, [max(bar.low, 0.0) + min(bar.high, 0.0) for bar in bars])
     chart_data.add_series(VALUE, [max(bar.high, 0.0) - max(bar.low, 0.0) for bar in bars])
     if any(bar.low < 0 for bar in bars):
-        chart_data.add_series(f"{VALUE} below nought", [min(bar.low, 0.0) - min(bar.high, 0.0) for bar in bars])
+        chart_data.add_series(f"{VALUE} below zero", [min(bar.low, 0.0) - min(bar.high, 0.0) for bar in bars])
     chart_data.add_series(ROOM, [(high - low) * 0.1] * len(bars))
     chart = _chart(slide, XL_CHART_TYPE.COLUMN_STACKED, chart_data, box, brief_words.why_sentence(brief))
     chart.has_legend = False
@@ -196,7 +208,7 @@ def _waterfall(slide: Any, brief: Brief, box: tuple[float, float, float, float])
             fill.fore_color.rgb = _rgb(colour)
         label = room.points[number].data_label
         label.text_frame.text = bar.text
-        _style(label.text_frame, 14, INK, bold=True)
+        _style(label.text_frame, Look(14, bold=True))
         label.position = XL_LABEL_POSITION.INSIDE_BASE
     _axes(chart)
     chart.value_axis.minimum_scale, chart.value_axis.maximum_scale = low, high
@@ -206,38 +218,36 @@ def _waterfall(slide: Any, brief: Brief, box: tuple[float, float, float, float])
 
 def _who(slide: Any, brief: Brief) -> None:
     _facts(slide, brief_words.detection_facts(brief), 1.4)
-    _say(slide, brief_words.detection(brief), LEFT, 3.1, INNER, 0.8, size=18)
+    _say(slide, brief_words.detection(brief), (LEFT, 3.1, INNER, 0.8), Look(18))
     rows = [(row[0], row[2], row[7], row[8], row[5], row[6]) for row in brief_words.event_rows(brief)]
     if rows:
         head = ("Event", "Meters", "Named", "Lost before", "Lost so far", "A year, unseen")
-        _table(slide, head, rows, 4.0, (3.6, 1.2, 2.7, 1.5, 1.5, 1.6))
+        _table(slide, [head, *rows], (LEFT, 4.0), (3.6, 1.2, 2.7, 1.5, 1.5, 1.6))
 
 
 def _how(slide: Any, brief: Brief) -> None:
     for number, sentence in enumerate(brief_words.method(brief)):
-        _say(slide, str(number + 1), LEFT, 1.6 + 1.5 * number, 0.6, 0.6, size=30, bold=True, colour=colours.SUPPLIED)
-        _say(slide, sentence, LEFT + 0.7, 1.65 + 1.5 * number, INNER - 0.7, 1.2, size=20)
+        _say(slide, str(number + 1), (LEFT, 1.6 + 1.5 * number, 0.6, 0.6), Look(30, bold=True, colour=colours.SUPPLIED))
+        _say(slide, sentence, (LEFT + 0.7, 1.65 + 1.5 * number, INNER - 0.7, 1.2), Look(20))
 
 
 # --- how things are drawn ---------------------------------------------------------------------------------
 
 
-def _say(
-    slide: Any, said: str, left: float, top: float, width: float, height: float, *, size: int, bold: bool = False,
-    colour: str = INK, align: PP_ALIGN = PP_ALIGN.LEFT,
-) -> None:  # fmt: skip
-    frame = slide.shapes.add_textbox(Inches(left), Inches(top), Inches(width), Inches(height)).text_frame
+def _say(slide: Any, said: str, box: Box, look: Look) -> None:
+    left, top, width, height = (Inches(side) for side in box)
+    frame = slide.shapes.add_textbox(left, top, width, height).text_frame
     frame.word_wrap = True
     frame.margin_left = frame.margin_right = 0
     frame.text = _text(said)
-    _style(frame, size, colour, bold=bold, align=align)
+    _style(frame, look)
 
 
-def _style(frame: Any, size: int, colour: str, *, bold: bool = False, align: PP_ALIGN = PP_ALIGN.LEFT) -> None:
+def _style(frame: Any, look: Look) -> None:
     for paragraph in frame.paragraphs:
-        paragraph.alignment = align
-        paragraph.font.name, paragraph.font.size, paragraph.font.bold = FONT, Pt(size), bold
-        paragraph.font.color.rgb = _rgb(colour)
+        paragraph.alignment = look.align
+        paragraph.font.name, paragraph.font.size, paragraph.font.bold = FONT, Pt(look.size), look.bold
+        paragraph.font.color.rgb = _rgb(look.colour)
 
 
 def _paint(frame: Any, colour: str) -> None:
@@ -246,7 +256,7 @@ def _paint(frame: Any, colour: str) -> None:
         paragraph.font.color.rgb = _rgb(colour)
 
 
-def _chart(slide: Any, kind: XL_CHART_TYPE, data: Any, box: tuple[float, float, float, float], alt: str) -> Any:
+def _chart(slide: Any, kind: XL_CHART_TYPE, data: Any, box: Box, alt: str) -> Any:
     frame = slide.shapes.add_chart(kind, *(Inches(side) for side in box), data)
     frame._element.nvGraphicFramePr.cNvPr.set("descr", _text(alt))
     frame.chart.has_title = False
@@ -269,18 +279,22 @@ def _labels_every(axis: Any, categories: int) -> None:
 
 
 def _table(
-    slide: Any, head: Sequence[str], rows: Sequence[Sequence[str]], top: float, widths: Sequence[float], *,
-    left: float = LEFT, numbers: bool = False,
+    slide: Any, rows: Sequence[Sequence[str]], corner: tuple[float, float], widths: Sequence[float], *,
+    numbers: bool = False,
 ) -> Any:  # fmt: skip
-    """A plain table; with `numbers`, all but the first column stand at the right."""
+    """A plain table under its head, the first row; with `numbers`, all but the first column stand at the right.
+
+    corner : left and top, inches
+    """
+    left, top = corner
     shape = slide.shapes.add_table(
-        len(rows) + 1, len(head), Inches(left), Inches(top), Inches(sum(widths)), Inches(0.36 * (len(rows) + 1))
+        len(rows), len(widths), Inches(left), Inches(top), Inches(sum(widths)), Inches(0.36 * len(rows))
     )
     table = shape.table
     table.horz_banding = False
     for column, width in zip(table.columns, widths, strict=True):
         column.width = Inches(width)
-    for line, row in enumerate([head, *rows]):
+    for line, row in enumerate(rows):
         table.rows[line].height = Inches(0.36)
         for number, said in enumerate(row):
             cell = table.cell(line, number)
@@ -291,7 +305,10 @@ def _table(
             cell.fill.fore_color.rgb = _rgb(PALE if line == 0 else "#FFFFFF")
             cell.text_frame.text = _text(said)
             align = PP_ALIGN.RIGHT if numbers and number else PP_ALIGN.LEFT
-            _style(cell.text_frame, 12, FAINT if line == 0 else INK, bold=line == 0 or number == 0, align=align)
+            _style(
+                cell.text_frame,
+                Look(12, colour=FAINT if line == 0 else INK, bold=line == 0 or number == 0, align=align),
+            )
     return table
 
 

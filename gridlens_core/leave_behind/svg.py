@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from math import floor, log10
@@ -29,12 +30,25 @@ LABEL_LINES = 3
 FEW_BARS = 5  # more of them have smaller letters
 
 
+@dataclass(frozen=True)
+class Look:
+    """How letters look; size in px."""
+
+    anchor: str = "start"
+    fill: str = INK
+    weight: str = "400"
+    size: float = LETTERS
+
+
+PLAIN = Look()
+
+
 def energy(brief: Brief, width: int, height: int) -> str:
     """Supplied and metered energy by interval with the event windows; the filled gap is the loss."""
     data = brief.room.energy
     root = _root(width, height, "Energy by interval", brief_words.energy_sentence(brief))
     if not data.read_at:
-        _text(root, width / 2, height / 2, "no reads in the chart's hours", anchor="middle", fill=FAINT)
+        _text(root, width / 2, height / 2, "no reads in the chart's hours", Look(anchor="middle", fill=FAINT))
         return _xml(root)
     _patterns(root)
     end = brief.grid_now
@@ -83,7 +97,7 @@ def energy(brief: Brief, width: int, height: int) -> str:
         middle = (x(event.starts_at) + x(min(event.ends_at, end))) / 2
         from_left = min(max(middle - long / 2, left), right - long - 6)
         _add(root, "rect", x=from_left - 3, y=top + 3 + 16 * row, width=long + 6, height=14, rx=2, fill=colour)
-        _text(root, from_left, top + 14 + 16 * row, words, fill="#101010", weight="600")
+        _text(root, from_left, top + 14 + 16 * row, words, Look(fill="#101010", weight="600"))
     return _xml(root)
 
 
@@ -105,11 +119,12 @@ def waterfall(brief: Brief, why: Why, width: int, height: int) -> str:
         colour = colours.SUPPLIED if bar.total else colour_of(bar.cause)
         tall = max(y(bar.low) - y(bar.high), 1.0)
         _add(root, "rect", x=x0, y=y(bar.high), width=bar_width, height=tall, fill=colour)
-        _text(root, slot * (number + 0.5), y(bar.high) - 4, bar.text, anchor="middle", weight="600", size=small + 0.5)
+        middle = slot * (number + 0.5)
+        _text(root, middle, y(bar.high) - 4, bar.text, Look(anchor="middle", weight="600", size=small + 0.5))
         for line, part in enumerate(_lines(bar.label, slot, small)):
-            _text(root, slot * (number + 0.5), bottom + 12 + 11 * line, part, anchor="middle", fill=FAINT, size=small)
+            _text(root, middle, bottom + 12 + 11 * line, part, Look(anchor="middle", fill=FAINT, size=small))
     if low > 0:
-        _text(root, 0, height - 2.0, brief_words.axis_note(why.kpi, low), fill=FAINT, size=9)
+        _text(root, 0, height - 2.0, brief_words.axis_note(why.kpi, low), Look(fill=FAINT, size=9))
     for number, bar in enumerate(bars[:-1]):
         ends = {"x1": slot * (number + 0.86), "x2": slot * (number + 1.14), "y1": y(bar.end), "y2": y(bar.end)}
         _add(root, "line", **ends, stroke=FAINT, stroke_dasharray="2 2")
@@ -139,11 +154,10 @@ def _number(value: object) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
-def _text(
-    parent: ET.Element, x: float, y: float, words: str, *, anchor: str = "start", fill: str = INK,
-    weight: str = "400", size: float = LETTERS,
-) -> None:  # fmt: skip
-    found = _add(parent, "text", x=x, y=y, text_anchor=anchor, fill=fill, font_weight=weight, font_size=size)
+def _text(parent: ET.Element, x: float, y: float, words: str, look: Look = PLAIN) -> None:
+    found = _add(
+        parent, "text", x=x, y=y, text_anchor=look.anchor, fill=look.fill, font_weight=look.weight, font_size=look.size
+    )
     found.text = words
 
 
@@ -181,7 +195,7 @@ def _tick(most: float) -> float:
 def _grid(root: ET.Element, levels: Sequence[float], y: Scale, left: float, right: float) -> None:
     for level in levels:
         _add(root, "line", x1=left, x2=right, y1=y(level), y2=y(level), stroke=LINE, stroke_width=0.6)
-        _text(root, left - 5, y(level) + 3.5, f"{level:,.10g}", anchor="end", fill=FAINT)
+        _text(root, left - 5, y(level) + 3.5, f"{level:,.10g}", Look(anchor="end", fill=FAINT))
 
 
 def _hours(root: ET.Element, start: datetime, end: datetime, x: Scale, bottom: float, zone: ZoneInfo) -> None:
@@ -191,13 +205,13 @@ def _hours(root: ET.Element, start: datetime, end: datetime, x: Scale, bottom: f
         if local.hour % 2 == 0:
             _add(root, "line", x1=x(hour), x2=x(hour), y1=bottom, y2=bottom + 4, stroke=FAINT)
             anchor = "middle" if end - hour > timedelta(minutes=30) else "end"
-            _text(root, x(hour), bottom + 15, f"{local:%H:%M}", anchor=anchor, fill=FAINT)
+            _text(root, x(hour), bottom + 15, f"{local:%H:%M}", Look(anchor=anchor, fill=FAINT))
         hour += timedelta(hours=1)
 
 
 def _legend(root: ET.Element, entries: Sequence[tuple[str, str, str]], left: float) -> None:
     """(word, colour, dash) of each line, side by side."""
-    _text(root, left, 10, "kWh per interval", fill=FAINT)
+    _text(root, left, 10, "kWh per interval", Look(fill=FAINT))
     at = left
     for word, colour, dash in entries:
         _add(root, "line", x1=at, x2=at + 16, y1=25.5, y2=25.5, stroke=colour, stroke_width=2.4, stroke_dasharray=dash)

@@ -18,37 +18,31 @@ from gridlens_core.errors import DatabaseNotReadyError
 from gridlens_core.meters.fleet import Fleet, fleet_of
 from gridlens_core.meters.habits import Habits
 from gridlens_core.meters.profiles import QUARTERS_PER_DAY, SLOT_MINUTES
+from gridlens_core.settings import Settings
 
 FLEET_DAYS = 3  # a meter that has not been read for longer is not continued
 MOST_DAYS = 14
 MOST_READS = 600_000  # to learn from; fewer days of a larger fleet
 HOURS = 24
-# Beyond these a number in a read is a mark of something else, as are NaN and less than nothing.
+# Beyond these a number in a read is a mark of something else, as are NaN and negative numbers.
 MOST_KWH = 100_000
 MOST_V = 100_000
 AWAY_SHARE = 0.2  # a meter that missed more of its reads was away, and is no measure of ordinary gaps
 
 
 def learn_fleet(
-    connection: sa.Connection,
-    schema: Schema,
-    tenant_id: str,
-    latest: datetime,
-    *,
-    today: date,
-    seed: int,
-    timezone: str,
+    connection: sa.Connection, schema: Schema, settings: Settings, tenant_id: str, latest: datetime, today: date
 ) -> Fleet:
     """The tenant's meters with their habits, learned from before the local day `today`: the same all day long."""
     reads = schema.require_reads()
     # A history that began today is learned from what there is of it.
-    last = latest_read_at(connection, schema, tenant_id, day_start(today, timezone)) or latest
+    last = latest_read_at(connection, schema, tenant_id, day_start(today, settings.timezone)) or latest
     meters = _meters(connection, schema, tenant_id, last)
     if not meters:
         raise DatabaseNotReadyError(
             f"The recent reads of {tenant_id} name no feeder in {reads.name_of('feeder_id')!r}, so no fleet can be had."
         )
-    fleet = fleet_of(tenant_id, list(meters), list(meters.values()), seed=seed, timezone=timezone)
+    fleet = fleet_of(tenant_id, list(meters), list(meters.values()), seed=settings.seed, timezone=settings.timezone)
     minutes = interval_of(connection, schema, tenant_id, fleet.meter_ids[0], last)
     days = min(MOST_DAYS, max(1, MOST_READS * minutes // (len(fleet) * 24 * 60)))
     return fleet.with_habits(

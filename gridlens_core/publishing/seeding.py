@@ -83,9 +83,7 @@ def existing_fleet(
     synthetic = _synthetic(settings, tenant_id)
     if latest is None:
         return synthetic
-    learned = learn_fleet(
-        connection, schema, tenant_id, latest, today=today, seed=settings.seed, timezone=settings.timezone
-    )
+    learned = learn_fleet(connection, schema, settings, tenant_id, latest, today)
     ours = dict(zip(synthetic.meter_ids, synthetic.feeder_ids, strict=True))
     return synthetic if dict(zip(learned.meter_ids, learned.feeder_ids, strict=True)) == ours else learned
 
@@ -118,7 +116,7 @@ def missing_spans(
     end = grid_now(None, wall, minutes)
     latest = newest_interval(connection, schema, fleet.tenant_id)
     start = latest or _history_start(settings, end)
-    # A history kept at odd minutes is continued from the next whole interval, lest some minutes count twice.
+    # A history kept at odd minutes is continued from the next whole interval, so that no minute counts twice.
     start = floor_to_interval(start + timedelta(minutes=minutes, microseconds=-1), minutes)
     return list(local_days(start, end, minutes, settings.timezone))
 
