@@ -1,33 +1,43 @@
-"""What several pages show of a control room: its cards and its energy chart, without the presenter's controls."""
+"""What several pages show of a control room: its cards, its energy chart and its grid."""
+
+from collections.abc import Callable
 
 import streamlit as st
 
 from gridlens_core.display.cards import Card
 from gridlens_core.display.control_room import ControlRoom
-from pages import _live, _look
+from gridlens_core.explanation.why import Why
+from pages import _grid, _live, _look
 
 SPARK_HEIGHT = 40
 
 
-def cards(room: ControlRoom, height: int, *, sparks: bool = True) -> None:
+def cards(room: ControlRoom, height: int) -> None:
     """The KPI cards in a row, or in several where the screen is narrow."""
     with st.grid(6, min_column_width=140, gap="xsmall"):
-        for card in room.cards:
-            _card(card, height, sparks=sparks)
+        for item in room.cards:
+            card(item, height, SPARK_HEIGHT)
 
 
-def _card(card: Card, height: int, *, sparks: bool) -> None:
-    with st.container(border=True, height=height, gap="xxsmall", key=f"card_{card.key}"):
-        st.metric(
-            _look.plain(card.label),
-            _look.plain(card.value),
-            _look.delta(card.change),
-            delta_color=_look.colour_name(card.cause),
-            delta_arrow="auto" if card.moved and card.key != "at_risk" else "off",
-            help=_look.tip(card.help),
-        )
-        if sparks and card.spark:
-            _live.show(_live.spark(card), f"spark_{card.key}", f"{card.label} over the last intervals", SPARK_HEIGHT)
+def card(item: Card, height: int, spark_height: int, on_why: Callable[[Why], None] | None = None) -> None:
+    """One KPI card. With `on_why`, a KPI that moved has a button "Why?" that calls it."""
+    help_text = f"{item.help} The line shows it {item.spark_of}." if item.spark else item.help
+    with st.container(border=True, height=height, gap="xxsmall", key=f"card_{item.key}"):
+        with st.container(horizontal=True, gap="xxsmall"):
+            st.metric(
+                _look.plain(item.label),
+                _look.plain(item.value),
+                _look.delta(item.change),
+                delta_color=_look.colour_name(item.cause),
+                delta_arrow="auto" if item.moved and item.key != "at_risk" else "off",
+                help=_look.tip(help_text),
+            )
+            if on_why is not None and item.why is not None and item.moved:
+                st.button("Why?", key=f"why_{item.key}", type="tertiary", on_click=on_why, args=(item.why,))
+        if item.spark:
+            _live.show(_live.spark(item), f"spark_{item.key}", f"{item.label}, {item.spark_of}", spark_height)
+        else:
+            st.caption(_look.plain(item.note))
 
 
 def energy(room: ControlRoom, height: int) -> None:
@@ -39,6 +49,6 @@ def energy(room: ControlRoom, height: int) -> None:
 
 def grid(room: ControlRoom, height: int) -> None:
     """Every meter by feeder."""
-    st.markdown(f"**The grid** :gray[{_look.plain(_live.grid_title(room))}]")
+    st.markdown(f"**The grid** :gray[{_look.plain(_grid.title(room))}]")
     alt = "Every meter by feeder, coloured and shaped by its state in the latest interval"
-    _live.show(_live.grid(room), "grid_chart", alt, height)
+    _live.show(_grid.chart(room), "grid_chart", alt, height)

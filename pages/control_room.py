@@ -6,13 +6,12 @@ import streamlit as st
 
 from gridlens_core import words
 from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES
-from gridlens_core.display.cards import Card
 from gridlens_core.display.control_room import ControlRoom, RunningEvent
 from gridlens_core.explanation.moment import CHART_HOURS
 from gridlens_core.explanation.why import Why
 from gridlens_core.meters.events import EVENT_KINDS, EventRequest
 from gridlens_core.meters.patterns import PATTERN_WORDS, PATTERNS
-from pages import _data, _explain, _frame, _live, _look
+from pages import _data, _explain, _frame, _live, _look, _room
 
 # Heights in pixels; together they fill a screen of 1440 x 900.
 CARD_HEIGHT, SPARK_HEIGHT, CHART_HEIGHT, GRID_HEIGHT, STORY_HEIGHT = 160, 48, 206, 260, 281
@@ -125,32 +124,11 @@ def rehearse() -> None:
     st.session_state["explain"] = wanted()
 
 
-def card(item: Card) -> None:
-    with st.container(border=True, height=CARD_HEIGHT, gap="xxsmall", key=f"card_{item.key}"):
-        with st.container(horizontal=True, gap="xxsmall"):
-            st.metric(
-                _look.plain(item.label),
-                _look.plain(item.value),
-                _look.delta(item.change),
-                delta_color=_look.colour_name(item.cause),
-                delta_arrow="auto" if item.moved and item.key != "at_risk" else "off",
-                help=_look.tip(item.help),
-            )
-            if item.why is not None and item.moved:
-                st.button("Why?", key=f"why_{item.key}", type="tertiary", on_click=ask_why, args=(item.why,))
-        if item.spark:
-            _live.show(
-                _live.spark(item), f"spark_{item.key}", f"{item.label} over the last intervals", height=SPARK_HEIGHT
-            )
-        else:
-            st.caption(_look.plain(item.note))
-
-
 @_frame.live
 def cards() -> None:
     with st.grid(6, min_column_width=150, gap="xsmall"):
         for item in current_room().cards:
-            card(item)
+            _room.card(item, CARD_HEIGHT, SPARK_HEIGHT, ask_why)
     if "explain" in st.session_state:
         st.rerun()
 
@@ -190,14 +168,7 @@ def chart() -> None:
 
 @_frame.live
 def grid() -> None:
-    room = current_room()
-    st.markdown(f"**The grid** :gray[{_look.plain(_live.grid_title(room))}]")
-    _live.show(
-        _live.grid(room),
-        "grid_chart",
-        "Every meter by feeder, coloured and shaped by its state in the latest interval",
-        height=GRID_HEIGHT,
-    )
+    _room.grid(current_room(), GRID_HEIGHT)
 
 
 @_frame.live

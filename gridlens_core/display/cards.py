@@ -1,4 +1,4 @@
-"""The KPI cards: value, what today's events did to it, and the last intervals."""
+"""The KPI cards: value, what today's events did to it, and a sparkline."""
 
 from __future__ import annotations
 
