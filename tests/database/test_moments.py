@@ -44,7 +44,8 @@ class Asked:
 
 @contextmanager
 def asked(demo: Demo, *, besides: str = "") -> Iterator[Asked]:
-    """Counts until the end of the block; a thread by the name of `besides` is not counted."""
+    """Counts until the end of the block; a thread by the name of `besides` is not counted: that which asks for the
+    moment, or that which measures its effects."""
     counted, engine = Asked(), demo.session.database.engine
 
     def begin(_: Any) -> None:
@@ -76,9 +77,11 @@ def slow_view(url: str, seconds: float) -> Iterator[None]:
 # --- what it costs --------------------------------------------------------------------------------------
 
 
-def test_a_control_room_is_one_transaction_of_ten_statements_and_one_grid_clock(shown: Demo) -> None:
+def test_a_control_room_is_one_transaction_of_ten_statements_and_one_grid_clock(
+    shown: Demo, make_demo: Callable[..., Demo]
+) -> None:
     shown.desk.explained(TENANT)
-    shown.publish(TENANT)
+    make_demo(data_dir=shown.settings.data_dir).publish(TENANT)
     pulse = shown.desk.pulse(TENANT)
     with asked(shown, besides="measure") as counted:
         answer = shown.desk.moment(TENANT, pulse, patience_s=30)
@@ -86,6 +89,16 @@ def test_a_control_room_is_one_transaction_of_ten_statements_and_one_grid_clock(
     assert answer.current
     assert (counted.transactions, counted.clock) == (1, 1)
     assert len(counted.statements) <= 10, counted.statements
+
+
+def test_the_publisher_of_a_cycle_has_read_the_moment_that_its_viewers_see(demo: Demo) -> None:
+    done = demo.publish(TENANT)
+    pulse = demo.desk.pulse(TENANT)
+    with asked(demo) as counted:
+        found = demo.desk.moment(TENANT, pulse)
+    assert found.current
+    assert found.value.kpis == done.after
+    assert (counted.transactions, counted.statements) == (0, [])
 
 
 def test_a_moment_that_is_known_is_not_asked_for_again(shown: Demo) -> None:
@@ -111,7 +124,7 @@ def test_a_brief_of_a_new_process_is_one_transaction_of_twenty_statements(
 
 def test_a_plain_publish_asks_for_the_grid_clock_once(demo: Demo) -> None:
     demo.publish(TENANT)
-    with asked(demo) as counted:
+    with asked(demo, besides="ask") as counted:
         demo.publish(TENANT)
     assert (counted.transactions, counted.clock) == (1, 1), counted.statements
 
@@ -120,7 +133,7 @@ def test_a_plain_publish_asks_for_the_grid_clock_once(demo: Demo) -> None:
 def test_a_plain_publish_asks_for_it_once_on_an_existing_database_too(on: Any, shape: Any) -> None:
     demo, _ = on(shape)
     demo.publish(shape.tenant, interval_minutes=shape.minutes)
-    with asked(demo) as counted:
+    with asked(demo, besides="ask") as counted:
         demo.publish(shape.tenant, interval_minutes=shape.minutes)
     assert (counted.transactions, counted.clock) == (1, 1), counted.statements
 

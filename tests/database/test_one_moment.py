@@ -92,7 +92,7 @@ def test_a_stale_answer_is_said_to_be_one_and_is_never_kept_as_the_newer(make_de
     demo = make_demo()
     first = demo.desk.fresh(TENANT)
     slow_down(demo, 1.0)
-    demo.publish(TENANT)
+    make_demo(data_dir=demo.settings.data_dir).publish(TENANT)
     found = demo.desk.moment(TENANT, patience_s=0.1)
     assert not found.current
     assert found.value.grid_now == first.grid_now
