@@ -6,7 +6,7 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from threading import Event
@@ -24,7 +24,7 @@ from gridlens_core.meters.events import EVENT_TYPES, EventRequest
 from gridlens_core.meters.patterns import PATTERNS
 from gridlens_core.preflight.checks import preflight, summary
 from gridlens_core.publishing.auto import AutoPublishers
-from gridlens_core.show import make_show
+from gridlens_core.show import Show, make_show
 
 FAILED, BAD_OPTION, INTERRUPTED = 1, 2, 130
 
@@ -36,12 +36,12 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(BAD_OPTION, f"gridlens: {message} (see {self.prog} --help)\n")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; 0 on success, else not 0 and one clear line on standard error."""
+def main(arguments: Sequence[str] | None = None, make: Callable[[], Show] = make_show) -> int:
+    """Runs one command on the show that `make` makes; 0 on success, else not 0 and one clear line on standard error."""
     options = _parser().parse_args(arguments)
     demo = None
     try:
-        demo = make_show().demo
+        demo = make().demo
         options.run(demo, options)
     except GridLensError as error:
         _complain(error.message)

@@ -26,6 +26,7 @@ from gridlens_core.__main__ import main
 from gridlens_core.database.schema import KPI_VIEWS
 from gridlens_core.demo.demo import Demo
 from gridlens_core.meters.events import EVENT_TYPES, Event
+from gridlens_core.show import Show, make_show
 
 ROOT = Path(gridlens_core.__file__).resolve().parent.parent
 METERS = SMALL_FLEET["feeders"] * SMALL_FLEET["meters_per_feeder"]
@@ -36,11 +37,12 @@ class Cli:
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
+        self.make: Callable[[], Show] = make_show
 
     def __call__(self, *arguments: str) -> Any:
         """The JSON that a command prints when all goes well."""
         self._capsys.readouterr()
-        status = main(arguments)
+        status = main(arguments, self.make)
         printed = self._capsys.readouterr()
         assert (status, printed.err) == (0, "")
         return json.loads(printed.out)
@@ -49,7 +51,7 @@ class Cli:
         """Exit status and the one line on standard error; nothing is printed besides."""
         self._capsys.readouterr()
         try:
-            status = main(arguments)
+            status = main(arguments, self.make)
         except SystemExit as exit_:
             status = int(exit_.code or 0)
         printed = self._capsys.readouterr()
@@ -65,11 +67,12 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
 
 
 @pytest.fixture
-def local(make_demo: Callable[..., Demo], monkeypatch: pytest.MonkeyPatch) -> Demo:
+def local(make_demo: Callable[..., Demo], cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Demo:
     """A demo on the local database that the environment names to the command line."""
     demo = make_demo()
     # The command line works on this demo's database, and starts no other server.
-    monkeypatch.setattr("gridlens_core.show.Demo", partial(Demo, start_database=demo.session._start_database))
+    address = demo.session.database.engine.url.render_as_string(hide_password=False)
+    cli.make = partial(make_show, start_database=lambda _: address)
     monkeypatch.setenv("GRIDLENS_DATA_DIR", str(demo.settings.data_dir))
     monkeypatch.setenv("GRIDLENS_NOW", FROZEN.isoformat())
     return demo

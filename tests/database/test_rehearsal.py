@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
@@ -26,8 +27,7 @@ from gridlens_core.explanation.rehearsal import ATTEMPTS, MOST_CYCLES, Rehearsal
 from gridlens_core.meters.events import EventRequest
 from gridlens_core.meters.patterns import PATTERNS
 from gridlens_core.publishing.publisher import Plan
-from gridlens_core.show import Show
-from gridlens_core.walkthrough.story import load_story
+from gridlens_core.show import make_show
 
 QUARTER = timedelta(minutes=15)
 THEFT = {"event_type": "theft", "severity": 0.7, "duration_minutes": 45}
@@ -205,16 +205,14 @@ def test_over_http(make_demo: Callable[..., Demo]) -> None:
     assert state(demo) == before
 
 
-def test_by_command(
-    make_demo: Callable[..., Demo], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_by_command(make_demo: Callable[..., Demo], capsys: pytest.CaptureFixture[str]) -> None:
     demo = make_demo()
     told = demo.rehearse(TENANT, target(demo, feeder_id="FEEDER_7"), cycles=2)
     before = checksums(demo.session.database.engine)
-    same = Demo(demo.settings, None, demo.session._start_database)
-    monkeypatch.setattr("gridlens_core.__main__.make_show", lambda: Show(same, load_story(demo.settings.data_dir)))
+    address = demo.session.database.engine.url.render_as_string(hide_password=False)
+    same = partial(make_show, demo.settings, start_database=lambda _: address)
     asked = ["--feeder", "FEEDER_7", "--severity", "0.7", "--minutes", "45", "--cycles", "2"]
-    assert main(["rehearse", "theft", *asked]) == 0
+    assert main(["rehearse", "theft", *asked], same) == 0
     body = json.loads(capsys.readouterr().out)
     assert [cycle["kpis"]["lossPct"] for cycle in body["path"]] == [
         float(cycle.kpis["loss_pct"]) for cycle in told.cycles if cycle.kpis["loss_pct"] is not None
