@@ -151,7 +151,7 @@ def rehearsed(demo: Demo, disturbances: int, cycles: int = 2) -> Rehearsal:
         if left[0] and at == demo.desk.pulse(TENANT).grid_now:  # before the paths, when nothing is locked
             left[0] -= 1
             demo.publish(TENANT)
-        return demo.desk.read_kpis(connection, TENANT, at, before_each)
+        return demo.desk.reader(TENANT)(connection, at, before_each)
 
     with demo.session.transaction() as connection:
         plan = Plan(demo.session.schema, demo.desk.fleet(TENANT), FROZEN, supply=True)

@@ -17,7 +17,7 @@ from gridlens_core.clock import day_start
 from gridlens_core.database.connection import Database
 from gridlens_core.database.schema import KPI_VIEWS, discover
 from gridlens_core.publishing import baseline
-from gridlens_core.publishing.publisher import publish_cycle
+from gridlens_core.publishing.publisher import Plan, publish_cycle
 from gridlens_core.publishing.seeding import local_fleet, prepare_local
 from gridlens_core.settings import Settings
 
@@ -235,7 +235,7 @@ def test_going_back_and_on_again_is_as_if_nothing_had_been(local: Database) -> N
     def on(connection: sa.Connection) -> None:
         schema = discover(connection)
         for _ in range(24):
-            publish_cycle(connection, schema, fleet, wall=moment, interval_minutes=15, supply=True)
+            publish_cycle(connection, Plan(schema, fleet, moment, 15, supply=True))
 
     with local.transaction() as connection:
         baseline.forget_after(connection, TENANT, moment, YESTERDAY)
