@@ -58,7 +58,7 @@ def _why(why: Why, labels: Mapping[str, Label], timezone: str) -> None:
     st.markdown(f"**{label}, since {words.clock_time(why.since, timezone)}**")
     about = f"{label}: from before, by natural drift and each event, to now"
     _charts.show(waterfall(why, labels, 340), "waterfall", about)
-    parts = words.and_list([f"{step.label} {step.text}" for step in figures.steps_of(why, labels)])
+    parts = words.and_list([f"{part.label} {part.text}" for part in figures.parts_of(why, labels)])
     how = (
         "An effect is what the database's own views say with the event less what they say without it, at this moment. "
         "The parts add up to the movement exactly."

@@ -65,7 +65,7 @@ def spark(card: Card) -> Spec:
     }
 
 
-def energy(room: ControlRoom, without: bool = True, hours: float = CHART_HOURS) -> Spec:
+def energy_chart(room: ControlRoom, without: bool = True, hours: float = CHART_HOURS) -> Spec:
     """Supplied and metered energy by interval; the shaded gap is the loss, the bands are events."""
     zone, data = ZoneInfo(room.timezone), room.energy
     times = [_on_the_wall(moment, zone) for moment in data.read_at]

@@ -44,7 +44,7 @@ def energy(room: ControlRoom, height: int) -> None:
     """Supplied and metered energy with its title."""
     where = room.feeder_id or "all feeders"
     st.markdown(f"**Supplied and metered energy, {_look.plain(where)}** :gray[the shaded gap is the loss]")
-    _live.show(_live.energy(room), "energy_chart", f"Supplied and metered energy by interval, {where}", height)
+    _live.show(_live.energy_chart(room), "energy_chart", f"Supplied and metered energy by interval, {where}", height)
 
 
 def grid(room: ControlRoom, height: int) -> None:

@@ -49,4 +49,6 @@ with st.grid(3, min_column_width=165, gap="xsmall"):
 with st.container(border=True, gap="xxsmall"):
     where = room.feeder_id or "all feeders"
     st.markdown(f"#### Supplied and metered energy, {_look.plain(where)}", anchors=False)
-    _live.show(_live.energy(room), "energy_chart", f"Supplied and metered energy by interval, {where}", CHART_HEIGHT)
+    _live.show(
+        _live.energy_chart(room), "energy_chart", f"Supplied and metered energy by interval, {where}", CHART_HEIGHT
+    )

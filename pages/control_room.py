@@ -159,7 +159,7 @@ def chart() -> None:
         )
         without = st.toggle("Without events", value=True, key="chart_without", persist_state="session")
     _live.show(
-        _live.energy(room, without, hours),
+        _live.energy_chart(room, without, hours),
         "energy_chart",
         f"Supplied and metered energy by interval, {where}",
         height=CHART_HEIGHT,

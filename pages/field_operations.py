@@ -2,15 +2,15 @@
 
 import streamlit as st
 
-from gridlens_core import words
 from gridlens_core.database.schema import FIELDOPS
+from gridlens_core.display import kpi_words
+from gridlens_core.explanation.catalogue import CATALOGUE
 from pages import _charts, _data, _frame, _look
 
-# column -> (word, colour)
-KINDS = {
-    "revenue_or_meter_tasks": ("revenue or meter", _look.THEFT),
-    "power_quality_tasks": ("power quality", _look.SAG),
-    "comms_tasks": ("comms", _look.OUTAGE),
+COLOURS = {
+    "revenue_or_meter_tasks": _look.THEFT,
+    "power_quality_tasks": _look.SAG,
+    "comms_tasks": _look.OUTAGE,
 }
 
 tenant = _frame.tenant()
@@ -24,19 +24,19 @@ def field_operations() -> None:
         return
     today = rows[0]
     with st.grid(4, min_column_width=170, gap="xsmall"):
-        for column, word in {
-            "open_tasks": "Open field",
-            **{name: kind[0].capitalize() for name, kind in KINDS.items()},
-        }.items():
-            open_now = today.get(column)
-            why = _look.tip(_data.why_absent(column, open_now))
-            st.metric(f"{word} tasks", words.count(open_now), border=True, help=why)
+        for kpi in ("open_tasks", *COLOURS):
+            open_now, row = today.get(kpi), CATALOGUE[kpi]
+            label = row.label if row.on_card else f"{row.label} {row.unit}"
+            why_absent = _look.tip(_data.why_absent(kpi, open_now))
+            st.metric(label, kpi_words.value_of(kpi, open_now), border=True, help=why_absent)
     with st.container(border=True):
         st.markdown("**Open tasks by day** :gray[at each day's end; today is pale]")
         series = [
-            _charts.DaySeries(word, [row["day"] for row in rows], [row[column] for row in rows], colour)
-            for column, (word, colour) in KINDS.items()
-            if column in today
+            _charts.DaySeries(
+                CATALOGUE[kpi].label.lower(), [row["day"] for row in rows], [row[kpi] for row in rows], colour
+            )
+            for kpi, colour in COLOURS.items()
+            if kpi in today
         ]
         _charts.show(_charts.days(series, "tasks", 320), "task_days", "Open tasks by day and kind")
     st.caption(

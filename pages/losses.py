@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from gridlens_core import words
 from gridlens_core.database.schema import FEEDER_LOSS, OVERVIEW
+from gridlens_core.display import kpi_words
+from gridlens_core.explanation.catalogue import CATALOGUE
 from pages import _charts, _data, _frame, _look
 
 tenant = _frame.tenant()
@@ -22,14 +23,10 @@ def losses() -> None:
     today = overview[0] if overview else {"day": feeders[0]["day"]}
     of_today = [row for row in feeders if row["day"] == today["day"]]
     with st.grid(4, min_column_width=170, gap="xsmall"):
-        for label, kpi, said in (
-            ("Loss", "loss_pct", words.percent),
-            ("Lost energy", "loss_kwh", words.energy),
-            ("Supplied", "supplied_kwh", words.energy),
-            ("Metered", "metered_kwh", words.energy),
-        ):
+        for kpi in ("loss_pct", "loss_kwh", "supplied_kwh", "metered_kwh"):
             figure = today.get(kpi)
-            st.metric(f"{label} today", said(figure), border=True, help=_look.tip(_data.why_absent(kpi, figure)))
+            why_absent = _look.tip(_data.why_absent(kpi, figure))
+            st.metric(CATALOGUE[kpi].label, kpi_words.value_of(kpi, figure), border=True, help=why_absent)
     left, right = st.columns(2, gap="xsmall")
     with left.container(border=True):
         st.markdown("**Loss by day** :gray[% of supplied energy; today so far is pale]")

@@ -49,13 +49,13 @@ Exact = Annotated[Decimal, PlainSerializer(lambda value: format(value, "f"), ret
 Row = Annotated[dict[str, Any], BeforeValidator(plain)]
 
 
-class Answer(BaseModel):
-    """An answer, made from the object that carries its values."""
+class ApiModel(BaseModel):
+    """A JSON object of the API, made from the object that carries its values."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, from_attributes=True)
 
 
-class EventFacts(Answer):
+class EventFacts(ApiModel):
     """One row of ami_events."""
 
     id: UUID
@@ -69,7 +69,7 @@ class EventFacts(Answer):
     created_at: datetime | None
 
 
-class _KpiFacts(Answer):
+class _KpiFacts(ApiModel):
     """One day's KPIs as the views give them; null is what the database does not have."""
 
     day: date
@@ -92,7 +92,7 @@ def kpi_facts(kpis: Kpis | None) -> Any:
     return None if kpis is None else KpiFacts.of(kpis)
 
 
-class AutoFacts(Answer):
+class AutoFacts(ApiModel):
     """Publishing on a timer; `here` tells whether this process does it or another one."""
 
     running: bool
@@ -102,19 +102,19 @@ class AutoFacts(Answer):
     problem: str | None
 
 
-class HealthAnswer(Answer):
+class HealthAnswer(ApiModel):
     ok: Literal[True] = True
     database: Literal["local", "existing"]
 
 
-class BeforeAfter(Answer):
+class BeforeAfter(ApiModel):
     """Null where the database's views did not answer in time."""
 
     before: KpiFacts | None  # type: ignore[valid-type]
     after: KpiFacts | None  # type: ignore[valid-type]
 
 
-class PublishAnswer(Answer):
+class PublishAnswer(ApiModel):
     """What was published; `readAt` is the last interval's, the counts are of all cycles together."""
 
     ok: Literal[True] = True
@@ -145,7 +145,7 @@ class PublishAnswer(Answer):
         )
 
 
-class RehearsedFacts(Answer):
+class RehearsedFacts(ApiModel):
     """One cycle's KPIs with the event and without it."""
 
     read_at: datetime
@@ -153,7 +153,7 @@ class RehearsedFacts(Answer):
     without: KpiFacts  # type: ignore[valid-type]
 
 
-class RehearseAnswer(Answer):
+class RehearseAnswer(ApiModel):
     """What would happen; `before` are the KPIs now."""
 
     ok: Literal[True] = True
@@ -177,16 +177,16 @@ class RehearseAnswer(Answer):
         )
 
 
-class EventAnswer(Answer):
+class EventAnswer(ApiModel):
     ok: Literal[True] = True
     event: EventFacts
 
 
-class EventsAnswer(Answer):
+class EventsAnswer(ApiModel):
     events: list[EventFacts]
 
 
-class QuickcheckAnswer(Answer):
+class QuickcheckAnswer(ApiModel):
     """What the four KPI views say; rows carry the views' own column names, newest day first."""
 
     tenant_id: str
@@ -215,14 +215,14 @@ class QuickcheckAnswer(Answer):
         )
 
 
-class EffectFacts(Answer):
+class EffectFacts(ApiModel):
     """What one event does to a KPI: with it less without it, at the same moment."""
 
     event_id: UUID
     change: Exact
 
 
-class WhyFacts(Answer):
+class WhyFacts(ApiModel):
     """before + drift + effects = now, to the last digit; null is what was not measured."""
 
     kpi: str
@@ -233,7 +233,7 @@ class WhyFacts(Answer):
     effects: list[EffectFacts]
 
 
-class WhyAnswer(Answer):
+class WhyAnswer(ApiModel):
     """Why the KPIs of the running day are what they are, with and without its events.
 
     `exact` is false, with the reason in `note`, where parts are known only cycle by cycle or not at all.
@@ -271,12 +271,12 @@ def _why_facts(at: Moment, kpi: str, now: Decimal) -> WhyFacts:
     return WhyFacts(kpi=kpi, before=now, without=now, now=now, drift=Decimal(0), effects=[])
 
 
-class DatabaseFacts(Answer):
+class DatabaseFacts(ApiModel):
     kind: Literal["local", "existing"]
     healthy: bool
 
 
-class StatusAnswer(Answer):
+class StatusAnswer(ApiModel):
     ok: Literal[True] = True
     tenant_id: str
     grid_now: datetime
@@ -288,13 +288,13 @@ class StatusAnswer(Answer):
     database: DatabaseFacts
 
 
-class AutoAnswer(Answer):
+class AutoAnswer(ApiModel):
     ok: Literal[True] = True
     tenant_id: str
     auto: AutoFacts
 
 
-class ResetAnswer(Answer):
+class ResetAnswer(ApiModel):
     ok: Literal[True] = True
     tenant_id: str
     events_ended: int
@@ -303,13 +303,13 @@ class ResetAnswer(Answer):
     kpis: KpiFacts | None  # type: ignore[valid-type]
 
 
-class ErrorFacts(Answer):
+class ErrorFacts(ApiModel):
     code: str
     message: str
     details: dict[str, Any]
 
 
-class ErrorAnswer(Answer):
+class ErrorAnswer(ApiModel):
     """The one shape of every error."""
 
     ok: Literal[False] = False

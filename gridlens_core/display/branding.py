@@ -16,20 +16,20 @@ Name = Annotated[str, Field(min_length=1, max_length=60)]
 Colour = Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")]
 
 
-class Part(BaseModel):
-    """A part of the file: nothing unknown, no value taken for another type."""
+class TomlModel(BaseModel):
+    """A table of walkthrough.toml: nothing unknown, no value taken for another type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, str_strip_whitespace=True)
 
 
-class Colours(Part):
+class Colours(TomlModel):
     """The accent colour on a light page and on a dark one; events keep theirs everywhere."""
 
     light: Colour
     dark: Colour
 
 
-class Brand(Part):
+class Brand(TomlModel):
     """Whose story it is. `feeders` are names to show, by feeder id."""
 
     name: Name = "GridLens"

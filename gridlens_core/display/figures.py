@@ -19,7 +19,7 @@ from gridlens_core.meters.emulator import Span, honest_intervals
 from gridlens_core.meters.fleet import Fleet
 
 NATURAL_DRIFT, OTHER_EVENTS = "natural drift", "other events"
-MOST_STEPS = 3  # bars of single events; the others stand together
+MOST_PARTS = 3  # bars of single events; the others stand together
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Step:
+class Part:
     """A part of a movement: natural drift, an event, or what other events do together.
 
     text : the change as it is printed; the printed parts add up to the printed movement
@@ -55,32 +55,32 @@ class Step:
     text: str
 
 
-def steps_of(why: Why, labels: Mapping[str, Label], most: int = MOST_STEPS) -> list[Step]:
+def parts_of(why: Why, labels: Mapping[str, Label], most: int = MOST_PARTS) -> list[Part]:
     """The parts of a movement: drift, the events with the largest effects in their order, and the rest together."""
     drift, printed = kpi_words.printed_parts(why)
     telling = [one for one in why.effects if one.change]
     kept = {one.event_id for one in sorted(telling, key=lambda one: abs(one.change), reverse=True)[:most]}
-    steps = [Step(NATURAL_DRIFT, None, why.drift, kpi_words.change_of(why.kpi, drift))]
+    parts = [Part(NATURAL_DRIFT, None, why.drift, kpi_words.change_of(why.kpi, drift))]
     for one in why.effects:
         if one.event_id in kept:
             label = labels.get(one.event_id, Label(OTHER_EVENTS, ""))
             text = kpi_words.change_of(why.kpi, printed[one.event_id])
-            steps.append(Step(label.text, label.event_type or None, one.change, text))
+            parts.append(Part(label.text, label.event_type or None, one.change, text))
     rest = [one for one in why.effects if one.event_id not in kept and one.change]
     if rest:
         shown = total(printed[one.event_id] for one in rest)
         change = total(one.change for one in rest)
-        steps.append(Step(OTHER_EVENTS, None, change, kpi_words.change_of(why.kpi, shown)))
-    return steps
+        parts.append(Part(OTHER_EVENTS, None, change, kpi_words.change_of(why.kpi, shown)))
+    return parts
 
 
 def waterfall(why: Why, labels: Mapping[str, Label]) -> list[Bar]:
     """From before to now: natural drift and the effect of each event."""
     level = why.before
     bars = [Bar("before", 0.0, float(level), kpi_words.value_of(why.kpi, level), total=True)]
-    for step in steps_of(why, labels):
-        start, level = level, level + step.change
-        bars.append(Bar(step.label, float(start), float(level), step.text, step.cause))
+    for part in parts_of(why, labels):
+        start, level = level, level + part.change
+        bars.append(Bar(part.label, float(start), float(level), part.text, part.cause))
     return [*bars, Bar("now", 0.0, float(why.now), kpi_words.value_of(why.kpi, why.now), total=True)]
 
 

@@ -35,6 +35,6 @@ def brief_html(brief: Brief) -> str:
         energy_width=ENERGY_WIDTH,
         waterfall_width=WATERFALL_WIDTH,
         # The XML writer has escaped every name in these.
-        energy=Markup(svg.energy(brief, ENERGY_WIDTH, height)),
-        waterfall=Markup(svg.waterfall(brief, brief.why, WATERFALL_WIDTH, height)) if brief.why else None,
+        energy=Markup(svg.energy_chart(brief, ENERGY_WIDTH, height)),
+        waterfall=Markup(svg.waterfall_chart(brief, brief.why, WATERFALL_WIDTH, height)) if brief.why else None,
     )

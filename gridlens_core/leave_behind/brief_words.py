@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gridlens_core import words
 from gridlens_core.display import kpi_words, sentences
 from gridlens_core.display.figures import waterfall
+from gridlens_core.explanation.catalogue import CARD_KPIS, CATALOGUE
 from gridlens_core.explanation.money import Money
 from gridlens_core.explanation.receipts import Receipt
 from gridlens_core.explanation.why import total
@@ -103,7 +104,7 @@ def facts(brief: Brief) -> list[Fact]:
     """The large figures, the most telling first."""
     found = []
     for row in brief.kpis:
-        if row.kpi in ("loss_pct", "read_success_pct", "voltage_compliance_pct"):
+        if row.kpi in CARD_KPIS and CATALOGUE[row.kpi].unit == "%":
             value = kpi_words.value_of(row.kpi, row.now)
             note = "" if row.before is None else f"from {kpi_words.value_of(row.kpi, row.before)}"
             found.append(Fact(row.label, value, note))

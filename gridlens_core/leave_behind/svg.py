@@ -43,7 +43,7 @@ class Look:
 PLAIN = Look()
 
 
-def energy(brief: Brief, width: int, height: int) -> str:
+def energy_chart(brief: Brief, width: int, height: int) -> str:
     """Supplied and metered energy by interval with the event windows; the filled gap is the loss."""
     data = brief.room.energy
     root = _root(width, height, "Energy by interval", brief_words.energy_sentence(brief))
@@ -101,7 +101,7 @@ def energy(brief: Brief, width: int, height: int) -> str:
     return _xml(root)
 
 
-def waterfall(brief: Brief, why: Why, width: int, height: int) -> str:
+def waterfall_chart(brief: Brief, why: Why, width: int, height: int) -> str:
     """From before to after: natural drift and the effect of each event."""
     bars = figures.waterfall(why, brief.labels)
     low, high = figures.axis(bars, why.kpi)

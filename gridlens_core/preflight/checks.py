@@ -14,7 +14,7 @@ from gridlens_core.database.queries import query
 from gridlens_core.database.schema import READS_TABLE
 from gridlens_core.demo.demo import Demo
 from gridlens_core.errors import DatabaseUnavailableError, GridLensError, SettingsError
-from gridlens_core.preflight.findings import Finding, Subject
+from gridlens_core.preflight.findings import Finding, Inspected
 from gridlens_core.preflight.fitness import kpi_views, reads_table, tenant_type
 from gridlens_core.preflight.trial import history
 
@@ -90,22 +90,22 @@ def _all(demo: Demo, database: Database, tenant_id: str, trial: bool) -> list[Fi
     milliseconds = 1000 * (monotonic() - began)
     findings = [_connection(database, milliseconds)]
     schema = demo.session.look_again(database)
-    subject = Subject(demo, database, schema, tenant_id)
+    inspected = Inspected(demo, database, schema, tenant_id)
     sections: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
-        ("Server", lambda: _server(subject)),
-        ("Grants", lambda: _grants(subject)),
-        ("Writing", lambda: [_writing(subject)]),
-        ("ami_events", lambda: [_events(subject)]),
-        ("Reads table", lambda: reads_table(subject)),
-        ("Tenant", lambda: [tenant_type(subject)]),
+        ("Server", lambda: _server(inspected)),
+        ("Grants", lambda: _grants(inspected)),
+        ("Writing", lambda: [_writing(inspected)]),
+        ("ami_events", lambda: [_events(inspected)]),
+        ("Reads table", lambda: reads_table(inspected)),
+        ("Tenant", lambda: [tenant_type(inspected)]),
     ]
     for what, ask in sections:
         findings += _asked(what, ask)
     if schema.reads is not None and not any(
         one.state == "blocked" and one.what in ("Reads table", "Tenant") for one in findings
     ):
-        findings += _asked("History", lambda: history(subject, trial and _may_try(findings)))
-    findings += _asked("KPI views", lambda: kpi_views(subject))
+        findings += _asked("History", lambda: history(inspected, trial and _may_try(findings)))
+    findings += _asked("KPI views", lambda: kpi_views(inspected))
     return findings
 
 
@@ -135,9 +135,9 @@ def _connection(database: Database, milliseconds: float) -> Finding:
     return Finding("Connection", "passed", f"{database.address} as {user}, answers in {milliseconds:.0f} ms")
 
 
-def _server(subject: Subject) -> Iterator[Finding]:
-    with subject.reading() as connection:
-        yield _tls(subject.database, connection)
+def _server(inspected: Inspected) -> Iterator[Finding]:
+    with inspected.reading() as connection:
+        yield _tls(inspected.database, connection)
         server = connection.execute(query("preflight.sql", "server")).mappings().one()
         if server["replica"] or server["read_only"]:
             found = "a read-only replica" if server["replica"] else "the role's transactions are read-only by default"
@@ -148,7 +148,7 @@ def _server(subject: Subject) -> Iterator[Finding]:
             )
         else:
             yield Finding("Server", "passed", f"PostgreSQL {server['version']}, {server['connections']} connections")
-        if server["superuser"] and not subject.database.is_local:
+        if server["superuser"] and not inspected.database.is_local:
             yield Finding(
                 "Role", "degraded", f"{server['role']} is a superuser, which is more than GridLens needs",
                 "Use a role of its own: sql/grants.sql.",
@@ -187,8 +187,8 @@ def _pooler(connection: sa.Connection) -> Finding:
     )
 
 
-def _grants(subject: Subject) -> Iterator[Finding]:
-    with subject.reading() as connection:
+def _grants(inspected: Inspected) -> Iterator[Finding]:
+    with inspected.reading() as connection:
         rows = connection.execute(
             query("preflight.sql", "privileges"), {"names": [READS_TABLE, "ami_events"]}
         ).mappings()
@@ -212,8 +212,8 @@ def _grants(subject: Subject) -> Iterator[Finding]:
             yield Finding(f"Grants: {what}", "passed", has + rules)
 
 
-def _writing(subject: Subject) -> Finding:
-    if subject.demo.session.api_key is None:
+def _writing(inspected: Inspected) -> Finding:
+    if inspected.demo.session.api_key is None:
         return Finding(
             "Writing", "degraded", "off for dashboard and API: GRIDLENS_API_KEY is not set",
             "Set GRIDLENS_API_KEY to a long secret and start again.",
@@ -221,8 +221,8 @@ def _writing(subject: Subject) -> Finding:
     return Finding("Writing", "passed", "on for whoever has the key")
 
 
-def _events(subject: Subject) -> Finding:
-    with subject.reading() as connection:
+def _events(inspected: Inspected) -> Finding:
+    with inspected.reading() as connection:
         there = {row.name: row.type_name for row in connection.execute(query("preflight.sql", "event_columns"))}
         creates = connection.execute(query("preflight.sql", "server")).mappings().one()["creates"]
     if not there:

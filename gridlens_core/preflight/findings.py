@@ -31,8 +31,8 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What is looked at."""
+class Inspected:
+    """The database and the tenant that the preflight inspects."""
 
     demo: Demo
     database: Database

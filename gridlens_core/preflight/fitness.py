@@ -19,7 +19,8 @@ from gridlens_core.database.schema import (
     Schema,
 )
 from gridlens_core.errors import GridLensError
-from gridlens_core.preflight.findings import Finding, State, Subject
+from gridlens_core.explanation.catalogue import ALL
+from gridlens_core.preflight.findings import Finding, Inspected, State
 
 TITLES = {
     OVERVIEW: "Overview",
@@ -27,25 +28,13 @@ TITLES = {
     SUSPICIOUS: "Suspicious meters",
     FIELDOPS: "Field operations",
 }
-# What of the dashboard a column feeds, and is off without it.
-FEEDS = {
-    (OVERVIEW, "loss_pct"): "card Loss today, chart Loss by day",
-    (OVERVIEW, "loss_kwh"): "figure Lost energy today",
-    (OVERVIEW, "supplied_kwh"): "figure Supplied today",
-    (OVERVIEW, "metered_kwh"): "figure Metered today",
-    (OVERVIEW, "read_success_pct"): "card Read success",
-    (OVERVIEW, "voltage_compliance_pct"): "card Voltage in range",
-    (FEEDER_LOSS, "loss_pct"): "charts of loss by feeder",
+# What of the dashboard a column feeds, and is off without it: of a KPI the catalogue says it.
+FEEDS = {(kpi.view, kpi.role): kpi.shows for kpi in ALL.values()} | {
     (FEEDER_LOSS, "loss_kwh"): "a column of the table Feeders today",
     (FEEDER_LOSS, "supplied_kwh"): "a column of the table Feeders today",
     (FEEDER_LOSS, "metered_kwh"): "a column of the table Feeders today",
     (FEEDER_LOSS, "read_success_pct"): "a column of the table Feeders today",
-    (SUSPICIOUS, "meter_id"): "card and page Suspicious meters",
     (SUSPICIOUS, "issue"): "the reason beside each meter",
-    (FIELDOPS, "open_tasks"): "card Open field tasks",
-    (FIELDOPS, "power_quality_tasks"): "figure Power quality",
-    (FIELDOPS, "revenue_or_meter_tasks"): "figure Revenue or meter",
-    (FIELDOPS, "comms_tasks"): "figure Comms",
 }
 WHOLE_VIEW = {
     OVERVIEW: "the cards Loss today, Read success and Voltage in range and most of the page Losses",
@@ -55,8 +44,8 @@ WHOLE_VIEW = {
 }
 
 
-def reads_table(subject: Subject) -> Iterator[Finding]:
-    schema = subject.schema
+def reads_table(inspected: Inspected) -> Iterator[Finding]:
+    schema = inspected.schema
     try:
         reads = schema.require_reads()
     except GridLensError as error:
@@ -85,7 +74,7 @@ def reads_table(subject: Subject) -> Iterator[Finding]:
         yield Finding("Reads: required", "passed", f"{given} ({BINDINGS_FILE})")
     else:
         yield Finding("Reads: required", "passed", "every column that needs a value gets one")
-    with subject.reading() as connection:
+    with inspected.reading() as connection:
         yield _repeats(schema, connection)
         yield _index(schema, connection)
         rules = [row.rule for row in connection.execute(query("preflight.sql", "rules_of_reads"))]
@@ -156,22 +145,22 @@ def _index(schema: Schema, connection: sa.Connection) -> Finding:
     )  # fmt: skip
 
 
-def tenant_type(subject: Subject) -> Finding:
-    reads = subject.schema.require_reads()
+def tenant_type(inspected: Inspected) -> Finding:
+    reads = inspected.schema.require_reads()
     statement = sa.text(f"SELECT CAST(:tenant_id AS {reads.type_of('tenant_id')})")
     try:
-        with subject.reading() as connection:
-            connection.execute(statement, {"tenant_id": subject.tenant_id})
+        with inspected.reading() as connection:
+            connection.execute(statement, {"tenant_id": inspected.tenant_id})
     except GridLensError:
         return Finding(
-            "Tenant", "blocked", f"{subject.tenant_id!r} is no {reads.type_of('tenant_id')}, as tenants are here",
+            "Tenant", "blocked", f"{inspected.tenant_id!r} is no {reads.type_of('tenant_id')}, as tenants are here",
             "Name tenants in GRIDLENS_TENANTS as the database writes them.",
         )  # fmt: skip
-    return Finding("Tenant", "passed", f"{subject.tenant_id}, named in GRIDLENS_TENANTS")
+    return Finding("Tenant", "passed", f"{inspected.tenant_id}, named in GRIDLENS_TENANTS")
 
 
-def kpi_views(subject: Subject) -> Iterator[Finding]:
-    schema = subject.schema
+def kpi_views(inspected: Inspected) -> Iterator[Finding]:
+    schema = inspected.schema
     for name in KPI_VIEWS:
         title = TITLES[name]
         if name not in schema.views:

@@ -25,7 +25,7 @@ from gridlens_core.explanation.kpis import Kpis
 from gridlens_core.meters.emulator import Span, emulate
 from gridlens_core.meters.events import Event
 from gridlens_core.meters.fleet import Fleet
-from gridlens_core.preflight.findings import Finding, Subject, rolled_back
+from gridlens_core.preflight.findings import Finding, Inspected, rolled_back
 from gridlens_core.preflight.fitness import TITLES
 from gridlens_core.publishing import seeding as startup
 from gridlens_core.publishing.history import interval_of
@@ -37,10 +37,10 @@ ODD_LOSS_PCT = 30.0  # of a day; US utilities about 5 % (EIA, FAQ 105)
 KEPT_ENOUGH = 0.995  # of a trial's energy; less was rounded or changed on the way
 
 
-def history(subject: Subject, trial: bool) -> Iterator[Finding]:
-    demo, schema, tenant_id = subject.demo, subject.schema, subject.tenant_id
+def history(inspected: Inspected, trial: bool) -> Iterator[Finding]:
+    demo, schema, tenant_id = inspected.demo, inspected.schema, inspected.tenant_id
     wall = demo.session.clock()
-    with subject.reading() as connection:
+    with inspected.reading() as connection:
         latest = latest_read_at(connection, schema, tenant_id)
         now = read_grid_now(connection, schema, tenant_id, wall, DEFAULT_INTERVAL_MINUTES)
         volume = connection.execute(query("preflight.sql", "volume")).one()
@@ -48,15 +48,15 @@ def history(subject: Subject, trial: bool) -> Iterator[Finding]:
     tables = f" in {volume.tables} partitions" if volume.tables > 1 else ""
     yield Finding("History: volume", "passed", size + tables)
     yield _freshness(demo, tenant_id, latest, wall)
-    if subject.database.is_local:
+    if inspected.database.is_local:
         fleet = demo.desk.fleet(tenant_id)
     else:
-        with subject.reading() as connection:
+        with inspected.reading() as connection:
             today = local_day(now, demo.settings.timezone)
             fleet = startup.existing_fleet(connection, schema, demo.settings, tenant_id, latest, today)
     minutes = DEFAULT_INTERVAL_MINUTES
     if latest is not None:
-        with subject.reading() as connection:
+        with inspected.reading() as connection:
             minutes = interval_of(connection, schema, tenant_id, fleet.meter_ids[0], latest)
     yield _fleet(fleet, minutes, learned=latest is not None)
     if minutes != DEFAULT_INTERVAL_MINUTES:
@@ -68,7 +68,7 @@ def history(subject: Subject, trial: bool) -> Iterator[Finding]:
     if not trial:
         yield Finding("Trial publish", "degraded", "not tried", "Remove what is blocked, and check again.")
         return
-    yield from _trial(subject, fleet, minutes)
+    yield from _trial(inspected, fleet, minutes)
 
 
 def _freshness(demo: Demo, tenant_id: str, latest: datetime | None, wall: datetime) -> Finding:
@@ -103,17 +103,17 @@ def _fleet(fleet: Fleet, minutes: int, *, learned: bool) -> Finding:
     return Finding("Fleet", "passed", f"{found}; {'learned from its history' if learned else 'synthetic'}")
 
 
-def _trial(subject: Subject, fleet: Fleet, minutes: int) -> Iterator[Finding]:
+def _trial(inspected: Inspected, fleet: Fleet, minutes: int) -> Iterator[Finding]:
     """Publishes the next interval clean and under a theft, each rolled back, and reads what became of it."""
-    schema, tenant_id = subject.schema, subject.tenant_id
-    with rolled_back(subject.database) as connection:
-        now = read_grid_now(connection, schema, tenant_id, subject.demo.session.clock(), minutes)
+    schema, tenant_id = inspected.schema, inspected.tenant_id
+    with rolled_back(inspected.database) as connection:
+        now = read_grid_now(connection, schema, tenant_id, inspected.demo.session.clock(), minutes)
         span = Span(now, minutes)
         clean = connection.begin_nested()
         try:
             with plain_errors():
                 reads = emulate(fleet, span, [], 0.0)
-                inserted = write_reads(connection, schema, reads, supply=subject.database.is_local)
+                inserted = write_reads(connection, schema, reads, supply=inspected.database.is_local)
         except GridLensError as error:
             clean.rollback()
             yield Finding("Trial publish", "blocked", error.message, _trial_remedy(error))
@@ -124,20 +124,20 @@ def _trial(subject: Subject, fleet: Fleet, minutes: int) -> Iterator[Finding]:
             return
         began = monotonic()
         with plain_errors():
-            before = subject.kpis(connection, span.end)
+            before = inspected.kpis(connection, span.end)
         seconds = monotonic() - began
-        yield _speed(seconds, subject.demo.settings.explain_budget_s)
+        yield _speed(seconds, inspected.demo.settings.explain_budget_s)
         yield from _levels(before)
         clean.rollback()
-        if seconds > subject.demo.settings.explain_budget_s:
+        if seconds > inspected.demo.settings.explain_budget_s:
             return
         with plain_errors():
             write_reads(
-                connection, schema, emulate(fleet, span, [_theft(fleet, span)], 0.0), supply=subject.database.is_local
+                connection, schema, emulate(fleet, span, [_theft(fleet, span)], 0.0), supply=inspected.database.is_local
             )
-            yield from _under_theft(before, subject.kpis(connection, span.end), fleet)
-    if _is_partitioned(subject):
-        yield _tomorrow(subject, fleet, span)
+            yield from _under_theft(before, inspected.kpis(connection, span.end), fleet)
+    if _is_partitioned(inspected):
+        yield _tomorrow(inspected, fleet, span)
 
 
 def _kept(connection: sa.Connection, schema: Schema, fleet: Fleet, span: Span) -> tuple[int, float]:
@@ -177,18 +177,18 @@ def _trial_remedy(error: GridLensError) -> str:
     return ""
 
 
-def _is_partitioned(subject: Subject) -> bool:
-    with subject.reading() as connection:
+def _is_partitioned(inspected: Inspected) -> bool:
+    with inspected.reading() as connection:
         return int(connection.execute(query("preflight.sql", "volume")).one().tables) > 1
 
 
-def _tomorrow(subject: Subject, fleet: Fleet, span: Span) -> Finding:
+def _tomorrow(inspected: Inspected, fleet: Fleet, span: Span) -> Finding:
     """Whether one read of a day later would find its partition."""
     one = fleet.take(np.arange(len(fleet)) == 0)
     later = Span(span.start + timedelta(days=1), span.minutes)
     try:
-        with rolled_back(subject.database) as connection:
-            write_reads(connection, subject.schema, emulate(one, later, [], 0.0))
+        with rolled_back(inspected.database) as connection:
+            write_reads(connection, inspected.schema, emulate(one, later, [], 0.0))
     except GridLensError as error:
         return Finding(
             "Reads: partitions", "degraded", f"none for a day from now: {error.message}", _trial_remedy(error)

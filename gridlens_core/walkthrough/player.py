@@ -205,7 +205,7 @@ class Player:
             if step.publish is not None and not fast:
                 self._rest(last_cycle_at + self.story.pace_seconds)
                 last_cycle_at = monotonic()
-            self._attempt(partial(self.steps.take, number, position, fast=fast, rehearse=rehearse))
+            self._attempt(partial(self.steps.do, number, position, fast=fast, rehearse=rehearse))
             self.stage.tell(share=done / len(units))
 
     def _attempt(self, step: Callable[[], None]) -> None:

@@ -38,7 +38,7 @@ class Steps:
         """Takes the demo as it is now for the beginning."""
         self._resets, self._read_at = self.demo.resets[self.tenant_id], None
 
-    def take(self, number: int, position: int, *, fast: bool, rehearse: bool) -> None:
+    def do(self, number: int, position: int, *, fast: bool, rehearse: bool) -> None:
         """Does the step at a position of an act; `rehearse` says whether its event is rehearsed first."""
         step: Step = self.story.acts[number].steps[position]
         if step.reset:

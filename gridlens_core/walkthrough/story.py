@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from gridlens_core.display.branding import Brand, Name, Part
+from gridlens_core.display.branding import Brand, Name, TomlModel
 from gridlens_core.errors import SettingsError
 from gridlens_core.explanation.catalogue import CARD_KPIS
 from gridlens_core.explanation.kpis import Kpis
@@ -55,7 +55,7 @@ Place = Annotated[int | str, AfterValidator(_place)]
 Kpi = Annotated[str, AfterValidator(_kpi)]
 
 
-class Trigger(Part):
+class Trigger(TomlModel):
     """An event an act starts."""
 
     type: EventType
@@ -85,7 +85,7 @@ class Trigger(Part):
         )
 
 
-class Step(Part):
+class Step(TomlModel):
     """One thing an act does."""
 
     reset: Literal[True] | None = None
@@ -100,7 +100,7 @@ class Step(Part):
         return self
 
 
-class Act(Part):
+class Act(TomlModel):
     """One act; `watch` are KPIs, of which the first that a database has is shown."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
@@ -119,7 +119,7 @@ def watched(act: Act, kpis: Kpis) -> str | None:
     return next((kpi for kpi in act.watch if kpis[kpi] is not None), None)
 
 
-class Story(Part):
+class Story(TomlModel):
     """The whole walkthrough. `pace_seconds` from cycle to cycle, `rest_seconds` between the acts of the autopilot."""
 
     pace_seconds: float = Field(default=2.0, ge=0, le=60)
