@@ -18,6 +18,7 @@ from gridlens_core.errors import (
 )
 from gridlens_core.walkthrough.scene import READS_STAY, SETTING_THE_STAGE, WAS_RESET
 from gridlens_core.walkthrough.steps import OutsideReset, Steps
+from gridlens_core.walkthrough.story import Story
 
 # These pass: the act waits for them instead of going on without its event or its reads.
 PASSING = (DatabaseUnavailableError, DatabaseNotReadyError, DatabaseRefusedError, StartingError)
@@ -174,16 +175,11 @@ class Player:
             for trigger in self.story.running_before(job.watched or 0):
                 self._attempt(partial(self.steps.trigger, trigger, 0, fast=True))
         else:
-            rehearsed = self._event_to_watch(job)
+            rehearsed = _event_to_watch(self.story, job)
             for number in job.fast:
                 self._play(number, fast=True, rehearse=number == rehearsed)
         if job.watched is not None:
             self._play(job.watched, fast=False, rehearse=True)
-
-    def _event_to_watch(self, job: Job) -> int | None:
-        """The last act of the job that triggers an event. It is rehearsed even where it is played at once."""
-        played = [*job.fast, *([] if job.watched is None else [job.watched])]
-        return next((act for act in reversed(played) if any(step.trigger for step in self.story.acts[act].steps)), None)
 
     def _rewind(self, act: int) -> None:
         """The state before an act: what can be taken back is; `_do` then plays the acts before it again."""
@@ -240,3 +236,9 @@ class Player:
                 lambda: self._cut or self._hurry or self._stopped or self.stage.scene.paused,
                 max(0.0, until - monotonic()),
             )
+
+
+def _event_to_watch(story: Story, job: Job) -> int | None:
+    """The last act of the job that triggers an event. It is rehearsed even where it is played at once."""
+    played = [*job.fast, *([] if job.watched is None else [job.watched])]
+    return next((act for act in reversed(played) if any(step.trigger for step in story.acts[act].steps)), None)

@@ -600,6 +600,18 @@ def test_a_mistake_of_ours_is_500_in_the_one_shape_and_shows_nothing_of_the_insi
     assert "inner" not in response.text
 
 
+def waits_for_the_tenant(demo: Demo) -> bool:
+    """Whether a transaction of this database waits for the lock of the tenant."""
+    with demo.session.database.engine.connect() as connection:
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = "
+        return (
+            connection.exec_driver_sql(
+                f"{waiting}(SELECT oid FROM pg_database WHERE datname = current_database())"
+            ).scalar_one()
+            > 0
+        )
+
+
 def test_a_publish_that_waits_keeps_no_other_request_waiting(demo: Demo) -> None:
     with (
         client_of(demo, demo.session.api_key) as api,
@@ -608,7 +620,7 @@ def test_a_publish_that_waits_keeps_no_other_request_waiting(demo: Demo) -> None
         with demo.session.transaction() as connection:
             lock_tenant(connection, TENANT)
             publishing = worker.submit(api.post, PUBLISH, json={"tenantId": TENANT})
-            time.sleep(0.2)
+            _wait_until(lambda: waits_for_the_tenant(demo))
             for response in reads(api).values():
                 assert response.status_code == 200
             assert not publishing.done()
@@ -620,7 +632,7 @@ def test_an_event_waits_for_a_cycle_under_way_and_begins_after_it(demo: Demo) ->
         with demo.session.transaction() as connection:
             lock_tenant(connection, TENANT)
             triggering = worker.submit(api.post, THEFT, json=EVENT)
-            time.sleep(0.2)
+            _wait_until(lambda: waits_for_the_tenant(demo))
             assert not triggering.done()
             assert event_log(api) == []
         assert triggering.result().status_code == 201

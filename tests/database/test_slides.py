@@ -53,7 +53,8 @@ def test_the_energy_chart_is_native_and_holds_the_control_rooms_numbers(brief: B
     chart = charts(opened(brief))[0]
     assert chart.chart_type == XL_CHART_TYPE.LINE
     series = {one.name: list(one.values) for one in chart.plots[0].series}
-    assert series["supplied"] == list(brief.room.energy.supplied_kwh or ())
+    assert brief.room.energy.supplied_kwh is not None
+    assert series["supplied"] == list(brief.room.energy.supplied_kwh)
     assert series["metered"] == list(brief.room.energy.metered_kwh)
     marks = series["theft FEEDER_7 70 %"]
     assert [mark is not None for mark in marks] == [False] * (len(marks) - 3) + [True] * 3
@@ -68,7 +69,8 @@ def test_the_waterfall_is_stacked_columns_that_end_where_the_kpi_stands(brief: B
     assert list(chart.plots[0].categories) == [bar.label for bar in bars]
     assert base == pytest.approx([0 if bar.total else bar.low for bar in bars])
     assert [low + size for low, size in zip(base, value, strict=True)] == pytest.approx([bar.high for bar in bars])
-    assert value[-1] == pytest.approx(float(brief.room.kpis["loss_pct"] or 0))
+    assert value[-1] == pytest.approx(float(brief.why.now))
+    assert brief.why.now == brief.room.kpis["loss_pct"]
 
 
 def test_a_waterfall_through_nought_stacks_down_and_up(brief: Brief) -> None:

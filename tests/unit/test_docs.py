@@ -111,8 +111,8 @@ def test_the_pages_have_the_widget_keys_of_the_contract() -> None:
     keys = re.findall(r"`(\w+)`", section(CONTRACTS, "Widget keys"))
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "pages").glob("*.py"))
     made = set(re.findall(r"key=\"(\w+)\"", source))
-    if "trigger_{" in source:  # one button for each event type
-        made |= {f"trigger_{event_type.replace('-', '_')}" for event_type in EVENT_TYPES}
+    assert "trigger_{" in source  # one button for each event type
+    made |= {f"trigger_{event_type.replace('-', '_')}" for event_type in EVENT_TYPES}
     assert len(keys) == 12
     assert set(keys) - made == set()
 

@@ -196,8 +196,8 @@ def test_an_event_touches_the_meters_it_is_about(target: dict, meters: int) -> N
     reads = emulate(FLEET, SPAN, [event("theft", 1, **target)])
     touched = (reads.recorded_mwh == 0).all(axis=1)
     assert touched.sum() == meters
-    if target.get("meter") and meters:
-        assert np.array(FLEET.meter_ids)[touched].tolist() == ["MTR-00020"]
+    if "meter" in target:
+        assert np.array(FLEET.meter_ids)[touched].tolist() == ["MTR-00020"] * meters
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ FACES = {"api", "walkthrough", "leave_behind", "preflight"}
 BELOW_THE_FACES = ("demo", "display", "explanation", "publishing", "database", "meters")  # from the top down
 LOOSE_FILES = {"errors", "clock", "settings", "words", "colours"}  # of the root; they import nothing but each other
 TOP_FILES = {"show", "__main__"}  # of the root; they put together what is below them
+MOST_LINES_OF_A_MODULE, MOST_LINES_OF_A_CLASS, MOST_PARAMETERS = 350, 200, 6
 OPTIONAL = "from azure.identity import"  # an extra that is installed only where it is used
 
 
@@ -124,6 +125,27 @@ def test_the_wall_clock_is_read_in_one_place(path: Path) -> None:
         in ("datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time", "time.time_ns")
     ]
     assert read == (["datetime.now(UTC)"] if path.stem == "clock" else [])
+
+
+def functions_of(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(tree_of(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def parameters_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    """Its named parameters; *args and **kwargs are passed on and not counted."""
+    given = function.args
+    names = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+    return [name for name in names if name not in ("self", "cls")]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_modules_classes_and_signatures_stay_small(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES_OF_A_MODULE
+    classes = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.ClassDef)]
+    lines = {one.name: (one.end_lineno or one.lineno) - one.lineno + 1 for one in classes}
+    assert {name: count for name, count in lines.items() if count > MOST_LINES_OF_A_CLASS} == {}
+    parameters = {one.name: parameters_of(one) for one in functions_of(path)}
+    assert {name: names for name, names in parameters.items() if len(names) > MOST_PARAMETERS} == {}
 
 
 def test_the_architecture_page_names_the_folders_in_their_order() -> None:

@@ -13,6 +13,7 @@ NAMED_FILES = sorted(
     path.relative_to(SQL_DIR).as_posix() for path in SQL_DIR.rglob("*.sql") if path != EVENTS_MIGRATION
 )
 CORE = Path(queries.__file__).parents[1]
+BEGINS_A_NAME = re.compile(r"forget_\{\w+\}(_\w+)?$")  # the family of block names that the core composes
 
 
 def asked_for() -> set[tuple[str, str]]:
@@ -25,6 +26,40 @@ def asked_for() -> set[tuple[str, str]]:
                 if len(words) == 2:
                     found.add(tuple(words))
     return found
+
+
+def composed() -> list[re.Pattern[str]]:
+    """Patterns of the block names that the core composes: f-strings with a word in front."""
+    patterns = []
+    for path in CORE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr) and BEGINS_A_NAME.match(ast.unparse(node)[2:-1]):
+                parts = [re.escape(one.value) if isinstance(one, ast.Constant) else r"\w+" for one in node.values]
+                patterns.append(re.compile("".join(map(str, parts))))
+    return patterns
+
+
+def words_of_the_code() -> set[str]:
+    """Every constant word in the core: block names also stand in tables and tuples."""
+    return {
+        node.value
+        for path in CORE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def test_every_block_is_asked_for() -> None:
+    words, patterns = words_of_the_code(), composed()
+    names = [(file_name, name) for file_name in NAMED_FILES for name in blocks(file_name)]
+    assert any(pattern.fullmatch("forget_meter_expectations") for pattern in patterns)
+    assert not any(pattern.fullmatch("no_such_block") for pattern in patterns)
+    unasked = [
+        (file_name, name)
+        for file_name, name in names
+        if name not in words and not any(pattern.fullmatch(name) for pattern in patterns)
+    ]
+    assert unasked == []
 
 
 def test_every_block_the_code_asks_for_is_there() -> None:
