@@ -13,7 +13,7 @@ FAR_AWAY = ("192.0.2.1", 9)  # reserved for documentation (RFC 5737); nothing is
 
 
 def address(tenant_id: str) -> str:
-    """The audience's view as the presenter's browser, or better the whole network, finds it."""
+    """The audience's view as the presenter's browser, or preferably the whole network, reaches it."""
     here = urlsplit(st.context.url or "http://localhost:8501/walkthrough")
     port = f":{here.port}" if here.port else ""
     host = here.hostname or "localhost"
@@ -25,7 +25,7 @@ def address(tenant_id: str) -> str:
 
 
 def only_this_machine() -> bool:
-    """Whether nobody but a browser on this machine can reach the server."""
+    """Whether only browsers on this machine can reach the server."""
     here = urlsplit(st.context.url or "").hostname or "localhost"
     return st.get_option("server.address") in _frame.LOOPBACK and here in _frame.LOOPBACK
 
@@ -41,7 +41,7 @@ def own_address() -> str:
 
 
 def show(tenant_id: str) -> None:
-    """The QR code, or why there is no use for one."""
+    """The QR code, or the reason why there is none."""
     link = address(tenant_id)
     st.markdown("**For the audience** :gray[read-only; it follows this page]")
     st.markdown(f"<{link}>")

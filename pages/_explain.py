@@ -1,4 +1,4 @@
-"""Figures and dialogs that explain: why a KPI moved, what a rehearsal foretells, what a meter did."""
+"""Figures and dialogs that explain: why a KPI moved, what a rehearsal shows, what a meter did."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

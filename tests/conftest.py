@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL, databases seeded once and copied for each test, and demos upon them."""
+"""The embedded PostgreSQL, databases seeded once and copied for each test, and demos on them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gridlens_core.meters.events import EventRequest
 from gridlens_core.publishing.seeding import prepare_local
 from gridlens_core.settings import Settings
 
-# Machines differ in speed, and a found example is told in the failure.
+# Machines differ in speed, and a failure prints the example it found.
 hypothesis.settings.register_profile("gridlens", deadline=None, database=None)
 hypothesis.settings.load_profile("gridlens")
 
@@ -32,7 +32,7 @@ _briefs: list[Brief] = []
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No variable and no .env of whoever runs the tests reaches them."""
+    """The environment and the .env of the developer do not reach the tests."""
     with pytest.MonkeyPatch.context() as patch:
         for variable in [name for name in os.environ if name.startswith(("GRIDLENS_", "PG")) or name == "DATABASE_URL"]:
             patch.delenv(variable)

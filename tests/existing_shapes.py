@@ -1,4 +1,4 @@
-"""Databases GridLens did not make, as SQL files in shapes/, and a Demo upon any of them."""
+"""Databases GridLens did not make, as SQL files in shapes/, and a Demo on any of them."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def as_role(url: str, role: str | None) -> str:
 
 
 def demo_on(url: str, shape: Shape, data_dir: Path, **settings: object) -> Demo:
-    """A Demo upon an existing database, not started."""
+    """A Demo on an existing database, not started."""
     data_dir.mkdir(exist_ok=True)
     if shape.bindings:
         (data_dir / BINDINGS_FILE).write_text(shape.bindings, encoding="utf-8")

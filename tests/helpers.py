@@ -123,7 +123,7 @@ class Server:
         return self.url_of(name)
 
     def drop(self, name: str) -> None:
-        """Drops a database, whoever is still connected."""
+        """Drops a database, even while others are connected."""
         self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def execute(self, statement: str) -> None:

@@ -52,7 +52,7 @@ def free_port() -> int:
 def start_server(data_dir: Path, environment: dict[str, str] | None = None, port: int | None = None) -> Served:
     """Starts the server on `data_dir` and waits until it is ready.
 
-    Of the environment of whoever runs the tests nothing of GridLens's is passed on; a .env beside app.py
+    None of the developer's GridLens variables are passed on; a .env beside app.py
     is not read, because the server works in `data_dir`.
     """
     port = port or free_port()

@@ -35,7 +35,7 @@ def template_of(server: Server, name: str) -> str:
 
 
 def demo_on(url: str, data_dir: Path, explain_budget_s: float = 3) -> Demo:
-    """A started Demo upon it."""
+    """A started Demo on it."""
     data_dir.mkdir(exist_ok=True)
     demo = Demo(
         Settings(

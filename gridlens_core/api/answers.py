@@ -24,7 +24,7 @@ EXACT_WHOLE = 2**53
 
 
 def plain(value: Any) -> Any:
-    """Any value of the database as JSON has it; what JSON cannot say (NaN, infinity) is null."""
+    """A value of the database as a JSON value; NaN and infinity, which JSON does not have, are null."""
     if isinstance(value, Mapping):
         return {plain(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -267,7 +267,7 @@ def _why_facts(at: Moment, kpi: str, now: Decimal) -> WhyFacts:
         return WhyFacts(kpi=kpi, before=why.before, without=why.without, now=why.now, drift=why.drift, effects=effects)
     if at.unmeasured or at.measured is not None:
         return WhyFacts(kpi=kpi, before=None, without=None, now=now, drift=None, effects=[])
-    # No event has touched the day: nothing has moved but by itself.
+    # No event has touched the day: every movement is natural drift.
     return WhyFacts(kpi=kpi, before=now, without=now, now=now, drift=Decimal(0), effects=[])
 
 

@@ -1,4 +1,4 @@
-"""How the HTTP API says no: one shape for every error, and for bad input what would be accepted."""
+"""Errors of the HTTP API: one shape for all, and for bad input what would be accepted."""
 
 from __future__ import annotations
 

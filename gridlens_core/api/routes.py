@@ -1,4 +1,4 @@
-"""The HTTP API (docs/contracts.md, "The HTTP API"): what may be asked for, and who may ask."""
+"""Routes of the HTTP API (docs/contracts.md, "The HTTP API") and their authorisation."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def _whole(value: object) -> object:
 
 
 def _bounded(value: object) -> object:
-    """A whole number may be longer than any floating-point number; what is past the bound is the bound."""
+    """A whole number may be too large for a floating-point number; it is then cut to the bound."""
     return min(value, MAX_BATCH_ROWS) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _moment(value: object) -> object:
-    """A time as text; what is no time stays as it is, for the validation to refuse."""
+    """A time given as text; anything else is left for the validation to refuse."""
     try:
         return datetime.fromisoformat(value.upper()) if isinstance(value, str) else value
     except ValueError:
@@ -104,7 +104,7 @@ class EventBody(TenantBody):
     )
 
     def request(self, event_type: EventType, pattern: Pattern = "bypass") -> EventRequest:
-        """What is asked for, whoever the tenant is."""
+        """The answer of a route for one tenant."""
         return EventRequest(
             event_type,
             feeder_id=self.feeder_id,
@@ -286,7 +286,7 @@ def _kind(demo: Demo) -> Literal["local", "existing"]:
 
 
 def _behind_key(demo: Demo) -> type[APIRoute]:
-    """Routes that ask for the key before anything else of the request is looked at."""
+    """Routes that check the key before they read anything else of the request."""
 
     class BehindKey(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -303,7 +303,7 @@ def _behind_key(demo: Demo) -> type[APIRoute]:
 
 
 def check_key(expected: str | None, given: str | None) -> None:
-    """Raises unless the key that came in a header is the one that is expected; takes the same time for any key."""
+    """Raises unless the key in the header is the expected one; compares in constant time."""
     if expected is None:
         raise WritesOffError
     if given is None:

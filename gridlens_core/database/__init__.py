@@ -1,1 +1,1 @@
-"""The door to PostgreSQL, and what is found behind it."""
+"""Access to PostgreSQL, and what is discovered in the database."""

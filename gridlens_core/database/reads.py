@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from gridlens_core.clock import as_utc
 from gridlens_core.database.schema import Relation, Schema
 
-WITNESSES = 20  # meters that tell which intervals there are; spread over the fleet, so that a silent feeder hides none
+WITNESSES = 20  # meters from which the intervals are taken; spread over the fleet, so that a silent feeder hides none
 
 ONE_READ = "{meter_id} AS meter_id, {feeder_id} AS feeder_id, {read_at} AS read_at, {kwh} AS kwh, {volts} AS volts"
 
@@ -105,7 +105,7 @@ def read_times(
     after: datetime,
     until: datetime,
 ) -> list[datetime]:
-    """The ends of the intervals after one time and up to another, oldest first, as some of these meters tell it."""
+    """The ends of the intervals after one time and up to another, oldest first, taken from some of these meters."""
     witnesses = meter_ids[:: max(1, len(meter_ids) // WITNESSES)]
     what, order = "DISTINCT {read_at} AS read_at", "ORDER BY 1"
     found = select_reads(
@@ -132,7 +132,7 @@ def latest_read_at(
 
 
 def hops(reads: Relation, bound: str) -> str:
-    """From meter to meter down an index that leads with tenant and meter, where max() would read it all."""
+    """Steps from meter to meter through an index that leads with tenant and meter, where max() would read all of it."""
     columns = f"{reads['meter_id']}, {reads['read_at']}"
     newest_first = f"{bound} ORDER BY {reads['meter_id']} DESC, {reads['read_at']} DESC LIMIT 1"
     return (

@@ -86,7 +86,7 @@ def waterfall(why: Why, labels: Mapping[str, Label]) -> list[Bar]:
 
 def axis(bars: Sequence[Bar], kpi: str) -> tuple[float, float]:
     """The span of a waterfall: from 0 where the steps are large, else from a little under the least; never so narrow
-    that a change too small to matter looks like a plunge."""
+    that a small change looks like a large one."""
     ends = [end for bar in bars for end in ((bar.end,) if bar.total else (bar.start, bar.end))]
     low, high = min(ends), max(ends)
     least = ALL[kpi].least_span

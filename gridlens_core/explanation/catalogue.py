@@ -1,5 +1,5 @@
-"""The catalogue of KPIs: one row a KPI. What else knows a KPI by name asks here; how its column may be called in a
-database is in `database/bindings.py`."""
+"""The catalogue of KPIs: one row a KPI. All other code that names a KPI reads it from here; the column names
+a database may give it are in `database/bindings.py`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Kpi:
     label, unit : as a card and a chart say them; "%" for shares, in percent whatever unit the view uses
     shows : what of the dashboard it feeds, which is off without it
     digits : decimal places of a value, and of a change
-    span : the least range a chart of it shows, so that one silent meter does not look like news
+    span : the least range a chart of it shows, so that one silent meter does not look like a large change
     falls_when_bad : a lower value is the worse one
     on_card : it has a card in the control room, a line in receipts and briefs, and may be watched in an act
     help : what it is, in a sentence
@@ -38,7 +38,7 @@ class Kpi:
 
     @property
     def least_span(self) -> float:
-        """The smallest span of a chart's axis: what is less than a tenth of the usual range is no plunge."""
+        """The smallest span of a chart's axis: a tenth of the usual range."""
         return (self.span[1] - self.span[0]) / 10
 
 

@@ -1,5 +1,5 @@
 """Blind detection, scored: what the suspicious-meters view named against what the events really touched.
-The view cannot see the events; this can, and says so honestly when the view misses."""
+The view cannot see the events; this module can, and counts what the view misses."""
 
 from __future__ import annotations
 

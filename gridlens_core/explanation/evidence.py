@@ -28,7 +28,7 @@ NAMED_UNDER = 0.85  # of expected: the local view's threshold
 
 @dataclass(frozen=True)
 class Told:
-    """What the suspicious-meters view tells beside the names.
+    """What the suspicious-meters view says besides the names.
 
     by_meter : its own evidence by meter
     rule_is_known : the view is GridLens's own, so that it can be said why a meter is not named
@@ -148,7 +148,7 @@ def _sentence(
     told: Told,
 ) -> str:
     if meter_id in named:
-        why = told.by_meter.get(meter_id) or "no more is told"
+        why = told.by_meter.get(meter_id) or "the view says no more"
         return f"{meter_id} is named for {named[meter_id].replace('_', ' ').lower()}: {why}."
     recent = [row for row in rows if row.read_at > grid_now - RECENT]
     missing = sum(row.recorded_kwh is None for row in recent)
@@ -163,7 +163,7 @@ def _sentence(
     )
     facts = f"it recorded {words.energy(recorded)} in the last hour{share}"
     if not told.rule_is_known:
-        return f"{meter_id} is not named: {facts}. What this database's view goes by is its own."
+        return f"{meter_id} is not named: {facts}. This database's view has a rule of its own."
     feeder_id = _feeder_of(fleet, meter_id)
     beside = sum(
         feeder == feeder_id and meter in named and not is_voltage_issue(named[meter])

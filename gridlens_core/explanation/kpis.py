@@ -79,7 +79,7 @@ def kpis_from(schema: Schema, day: date, rows: ViewRows) -> Kpis:
         view = schema.views.get(view_name)
         if view is not None:
             found = by_role(view, rows[view_name])
-            # No row in the task view means that nothing is open, not that nothing is known.
+            # No row in the task view means that no task is open, not that the number is unknown.
             absent = Decimal(0) if view_name == FIELDOPS else None
             for kpi in kpis_of(view_name):
                 if view.has(kpi.role):
@@ -137,7 +137,7 @@ def _value(view: Relation, role: str, value: Any) -> Any:
 
 
 def _day(value: Any) -> Any:
-    """A day column's value as a date; one written in a way of its own stays as it is."""
+    """A day column's value as a date; one in a format of its own stays as it is."""
     if isinstance(value, str):
         with suppress(ValueError):
             return date.fromisoformat(value[:10])

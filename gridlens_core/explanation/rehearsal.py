@@ -17,7 +17,7 @@ from gridlens_core.publishing.publisher import Plan, publish_cycle
 MOST_CYCLES = 12
 ATTEMPTS = 5  # when a real cycle came in between
 
-# Of the event that never gets a row; random bits are not needed, for it meets no other.
+# Id of the rehearsed event, which never gets a row; it meets no other event, so it need not be random.
 REHEARSED_ID = UUID(int=0)
 
 

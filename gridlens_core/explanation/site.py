@@ -43,7 +43,7 @@ class Site(Protocol):
     def rule_is_known(self) -> bool: ...
 
     def fleet_key(self, today: date, latest: datetime | None) -> date | None:
-        """For how long a fleet that was found stays the same: another key, another fleet."""
+        """Key of a tenant's fleet: while it is the same, so is the fleet."""
 
     def fleet(
         self, connection: sa.Connection, schema: Schema, tenant_id: str, latest: datetime | None, today: date
@@ -102,7 +102,7 @@ class ExistingSite:
     rule_is_known: bool = False
 
     def fleet_key(self, today: date, latest: datetime | None) -> date | None:
-        # Learned once for each day of the grid: in every process the same, and the same again later.
+        # Learned once for each local day of the grid clock, so every process learns the same at any time of it.
         return None if latest is None else today
 
     def fleet(

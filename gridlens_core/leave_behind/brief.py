@@ -1,5 +1,5 @@
 """The leave-behind: what was just shown, gathered from one moment for the one-page brief and the slides.
-Every figure comes from where the pages have theirs; nothing is computed anew for paper."""
+Every figure is the one that the pages show; nothing is computed again."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def just_shown(receipts: Sequence[Receipt], grid_now: datetime) -> tuple[Receipt
 
 
 def file_stem(tenant_id: str, local_time: datetime) -> str:
-    """gridlens-DEMO_TENANT-20261118-1430: a name that any file system takes."""
+    """gridlens-DEMO_TENANT-20261118-1430: a name that any file system accepts."""
     return f"gridlens-{re.sub(r'[^A-Za-z0-9_-]+', '_', tenant_id)[:60]}-{local_time:%Y%m%d-%H%M}"
 
 

@@ -1,4 +1,4 @@
-"""What the brief says, in strings: the same in the one-page HTML and on the slides."""
+"""The sentences and figures of the brief as strings: the same in the one-page HTML and on the slides."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ def _parts(row: KpiRow) -> tuple[str, str]:
 
 
 def axis_note(kpi: str, low: float) -> str:
-    """A cut axis is told of."""
+    """A note that the axis does not begin at zero."""
     return f"The axis begins at {kpi_words.value_of(kpi, low)}."
 
 

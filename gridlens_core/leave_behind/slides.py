@@ -272,7 +272,7 @@ def _axes(chart: Any) -> None:
 
 
 def _labels_every(axis: Any, categories: int) -> None:
-    """One label for so many categories; the library has no name for it."""
+    """One label for every so many categories; python-pptx has no property for it."""
     last = axis._element.find(qn("c:noMultiLvlLbl"))
     for tag in ("c:tickLblSkip", "c:tickMarkSkip"):
         last.addprevious(last.makeelement(qn(tag), {"val": str(categories)}))

@@ -1,4 +1,4 @@
-"""One line of the preflight, and what it is a line about."""
+"""One line of the preflight, and the database it is about."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Inspected:
             yield connection
 
     def kpis(self, connection: sa.Connection, grid_now: datetime) -> Kpis:
-        """Today's, by whatever day the views call today."""
+        """Today's KPIs, by the day that the views call today."""
         day = self.demo.session.site.kpi_day(connection, self.schema, self.tenant_id, grid_now)
         return read_kpis(connection, self.schema, self.tenant_id, day)
 

@@ -28,7 +28,7 @@ TITLES = {
     SUSPICIOUS: "Suspicious meters",
     FIELDOPS: "Field operations",
 }
-# What of the dashboard a column feeds, and is off without it: of a KPI the catalogue says it.
+# What of the dashboard a column feeds, and is off without it; the catalogue says it for each KPI.
 FEEDS = {(kpi.view, kpi.role): kpi.shows for kpi in ALL.values()} | {
     (FEEDER_LOSS, "loss_kwh"): "a column of the table Feeders today",
     (FEEDER_LOSS, "supplied_kwh"): "a column of the table Feeders today",
@@ -173,7 +173,7 @@ def kpi_views(inspected: Inspected) -> Iterator[Finding]:
         without = []
         for role in dict.fromkeys((*NEEDED[name], *(role for role in ROLES[name] if (name, role) in FEEDS))):
             if (name, role) not in FEEDS and view.bindings[role].certainty != "guess":
-                continue  # tenant and day under their own names are no news
+                continue  # tenant and day under GridLens's own names need no line
             if view.has(role):
                 yield bound(f"{title}: {role}", name, view.bindings[role])
             else:

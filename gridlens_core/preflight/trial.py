@@ -1,5 +1,5 @@
 """The history that publishing goes on from, and one interval on trial, clean and under a theft, rolled back.
-From these follow the figures of the preflight; nothing stays."""
+The preflight's figures come from these; nothing stays in the database."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def _speed(seconds: float, budget_s: float) -> Finding:
 
 
 def _levels(kpis: Kpis) -> Iterator[Finding]:
-    """A day's loss that no utility has is said, not shown in silence."""
+    """A finding for a day's loss that no utility has."""
     loss = kpis["loss_pct"]
     if loss is not None and not -ODD_LOSS_PCT <= loss <= ODD_LOSS_PCT:
         yield Finding(
@@ -216,12 +216,12 @@ def _levels(kpis: Kpis) -> Iterator[Finding]:
 
 
 def _theft(fleet: Fleet, span: Span) -> Event:
-    """Nine tenths of every meter, in the trial alone."""
+    """A theft of nine tenths at every meter, in the trial alone."""
     return Event(UUID(int=0), fleet.tenant_id, None, None, "theft", Decimal("0.9"), span.start, span.end, None)
 
 
 def _under_theft(clean: Kpis, stolen: Kpis, fleet: Fleet) -> Iterator[Finding]:
-    """Which way each loss goes under a theft: a mean of kWh that goes by the name of a loss is found out."""
+    """Which way each loss goes under a theft: finds a column named loss that is a mean of kWh."""
     feeder = next(iter(clean.feeder_loss_pct), None)
     for view_name, kpi, of_feeder in ((OVERVIEW, "loss_pct", None), (FEEDER_LOSS, "feeder_loss_pct", feeder)):
         before, after = (

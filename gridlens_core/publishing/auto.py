@@ -1,4 +1,4 @@
-"""Publishing on a timer. One publisher per tenant across processes: the database holds the lock, not luck."""
+"""Publishing on a timer. One publisher per tenant across processes: the database holds the lock."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class AutoState:
 
 
 class AutoPublisher:
-    """A thread that publishes one tenant's cycles until it is stopped, riding out a database that is away."""
+    """A thread that publishes one tenant's cycles until it is stopped; it goes on after a database was away."""
 
     def __init__(
         self, database: Database, tenant_id: str, publish: Callable[[int], object], every_seconds: float, interval: int
@@ -69,7 +69,7 @@ class AutoPublisher:
                 self.problem = None
             except GridLensError as error:
                 self.problem = error.message
-            except Exception:  # the timer outlives it, and whoever looks is told
+            except Exception:  # the timer goes on, and `problem` says why
                 log.exception("A cycle on the timer of %s failed.", self._tenant_id)
                 self.problem = "The last cycle failed; the server's log has the cause."
 
@@ -87,7 +87,7 @@ class AutoPublisher:
         self._lock_session = session
 
     def _keep_lock(self) -> None:
-        """The lock goes with its session; after the database was away it is taken again."""
+        """The lock ends with its session, so it is taken again after the database was away."""
         try:
             with plain_errors():
                 if self._lock_session is not None:
@@ -100,7 +100,7 @@ class AutoPublisher:
     def _drop_lock(self) -> None:
         if self._lock_session is not None:
             with suppress(sa.exc.SQLAlchemyError):  # a session that is gone holds no lock
-                # At once: of a session that merely ends, the server may hold the lock for a moment more.
+                # Unlocked explicitly: after a session ends, the server may hold its lock for a moment longer.
                 self._lock_session.execute(query("reads.sql", "unlock_auto"), {"tenant_id": self._tenant_id})
                 self._lock_session.rollback()
             self._lock_session.invalidate()

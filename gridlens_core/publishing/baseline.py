@@ -22,7 +22,7 @@ VIEWS, QUERIES = "local/views.sql", "local/queries.sql"
 COPY = "COPY public.meter_reads_electric (tenant_id, meter_id, feeder_id, read_at, kwh, voltage) FROM STDIN"
 COPIED_ROWS = 250_000  # in one statement: some 20 MB of text
 LEARNED_METERS = 5_000  # in one statement: some seconds at the most
-LEARNING_MEMORY = "64MB"  # keeps the hourly sums of so many meters off the disk
+LEARNING_MEMORY = "64MB"  # keeps the hourly sums of a large fleet off the disk
 
 
 def apply_baseline(connection: sa.Connection, timezone: str) -> None:
@@ -100,7 +100,7 @@ def has_reads(connection: sa.Connection, tenant_id: str, span: Span) -> bool:
 
 
 def copy_reads(connection: sa.Connection, reads: Reads) -> int:
-    """Inserts the reads that were sent with COPY, in order of time; returns how many. None may be there already."""
+    """Inserts the reads that were sent with COPY, in order of time; returns how many. None may be stored already."""
     fleet = reads.fleet
     meters = [
         "\t".join(map(_copied, (fleet.tenant_id, meter_id, feeder_id)))
@@ -136,7 +136,7 @@ def latest_supply_at(connection: sa.Connection, tenant_id: str) -> datetime | No
 
 
 def learn_expectations(connection: sa.Connection, tenant_id: str, day: date) -> None:
-    """The nightly estimation: what to expect on `day`, from the days before it. Does nothing twice."""
+    """The nightly estimation: what to expect on `day`, from the days before it. Does nothing if it was made already."""
     if not _is_learned(connection, tenant_id, day):
         _learn(connection, tenant_id, day, None)
 
@@ -144,7 +144,7 @@ def learn_expectations(connection: sa.Connection, tenant_id: str, day: date) -> 
 def relearn_expectations(connection: sa.Connection, tenant_id: str, day: date, feeder_ids: Sequence[str]) -> None:
     """The estimation for `day` once more, for these feeders alone, where reads of the days before have changed.
 
-    Leaves what `learn_expectations` would have written had the reads been so from the beginning. A day for which
+    The result is what `learn_expectations` would have written from the changed reads. A day for which
     nothing was learned yet is left alone.
     """
     if _is_learned(connection, tenant_id, day):

@@ -24,10 +24,10 @@ FLEET_DAYS = 3  # a meter that has not been read for longer is not continued
 MOST_DAYS = 14
 MOST_READS = 600_000  # to learn from; fewer days of a larger fleet
 HOURS = 24
-# Beyond these a number in a read is a mark of something else, as are NaN and negative numbers.
+# Larger numbers in a read are error codes, as are NaN and negative numbers.
 MOST_KWH = 100_000
 MOST_V = 100_000
-AWAY_SHARE = 0.2  # a meter that missed more of its reads was away, and is no measure of ordinary gaps
+AWAY_SHARE = 0.2  # a meter that missed more of its reads was away, and says nothing about ordinary gaps
 
 
 def learn_fleet(
@@ -35,12 +35,12 @@ def learn_fleet(
 ) -> Fleet:
     """The tenant's meters with their habits, learned from before the local day `today`: the same all day long."""
     reads = schema.require_reads()
-    # A history that began today is learned from what there is of it.
+    # A history that began today is learned from its reads so far.
     last = latest_read_at(connection, schema, tenant_id, day_start(today, settings.timezone)) or latest
     meters = _meters(connection, schema, tenant_id, last)
     if not meters:
         raise DatabaseNotReadyError(
-            f"The recent reads of {tenant_id} name no feeder in {reads.name_of('feeder_id')!r}, so no fleet can be had."
+            f"The recent reads of {tenant_id} name no feeder in {reads.name_of('feeder_id')!r}, so no fleet is learned."
         )
     fleet = fleet_of(tenant_id, list(meters), list(meters.values()), seed=settings.seed, timezone=settings.timezone)
     minutes = interval_of(connection, schema, tenant_id, fleet.meter_ids[0], last)
@@ -51,7 +51,7 @@ def learn_fleet(
 
 
 def interval_of(connection: sa.Connection, schema: Schema, tenant_id: str, meter_id: str, latest: datetime) -> int:
-    """Minutes between one meter's recent reads: the usual distance, if GridLens can publish it, else 15."""
+    """Minutes between one meter's recent reads: the most frequent distance, if GridLens can publish it, else 15."""
     found = select_reads(
         connection, schema, tenant_id, "{read_at} AS read_at", tail="ORDER BY 1 DESC LIMIT 200",
         meter=meter_id, after=latest - timedelta(days=FLEET_DAYS),
@@ -157,7 +157,7 @@ def _habits(fleet: Fleet, sums: Sequence[sa.RowMapping], minutes: int) -> Habits
 
 
 def _pairs(fleet: Fleet, swing_wh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Neighbours on a feeder whose ups and downs are of like size mirror each other, two by two."""
+    """Pairs of meters on a feeder with scatter of similar size get noise of opposite sign."""
     key, mirrored = fleet.traits.key.copy(), np.zeros(len(fleet), np.bool_)
     order = np.lexsort((np.arange(len(fleet)), swing_wh, fleet.feeder_index))
     feeder = fleet.feeder_index[order]
@@ -169,9 +169,9 @@ def _pairs(fleet: Fleet, swing_wh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _missing_share(fleet: Fleet, reads: np.ndarray) -> float:
-    """Of the reads due, those that are not there; due is what the most read meter of the feeder has in each hour.
+    """Share of the reads due that are missing; due is what the most read meter of the feeder has in each hour.
 
-    Meters that were away for long are left out: that is no gap of ordinary life.
+    Meters that were away for long are left out: such gaps are not ordinary ones.
     """
     due = np.zeros((len(fleet.feeders), HOURS))
     np.maximum.at(due, fleet.feeder_index, reads)

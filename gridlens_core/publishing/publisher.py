@@ -48,7 +48,7 @@ def lock_tenant(connection: sa.Connection, tenant_id: str) -> None:
 def newest_interval(connection: sa.Connection, schema: Schema, tenant_id: str) -> datetime | None:
     """The end of the tenant's newest interval, None where it has none.
 
-    The local database tells it by the supply, so that an outage of every meter does not stop the grid clock.
+    The local database takes it from the supply, so that an outage of every meter does not stop the grid clock.
     """
     newest = baseline.latest_supply_at(connection, tenant_id) if schema.has_supply else None
     return stored.latest_read_at(connection, schema, tenant_id) if newest is None else newest
@@ -92,7 +92,7 @@ def publish_cycle(
 ) -> Cycle:
     """Publishes the tenant's next interval within the caller's transaction.
 
-    grid_now : where the caller has asked for it under the tenant's lock already
+    grid_now : given where the caller has read it under the tenant's lock already
     events : these alone act on the reads; None for those of ami_events
     also : these act as well, for a rehearsal, which takes no `lock` on the tenant
     """

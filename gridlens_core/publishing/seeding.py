@@ -1,4 +1,4 @@
-"""Bringing a database to the point where the demo can run, and saying how far that has come."""
+"""Prepares a database so that the demo can run, and reports the progress."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def fill_history(
 ) -> None:
     """Publishes what is missing between the last read and now, a local day to a transaction.
 
-    A laptop that slept for three days finds its gap filled; a new database gets GRIDLENS_HISTORY_DAYS.
+    The gap of a laptop that slept for three days is filled; a new database gets GRIDLENS_HISTORY_DAYS.
     """
     with database.transaction() as connection:
         spans = missing_spans(connection, schema, fleet, settings, wall)
@@ -103,7 +103,7 @@ def fill_history(
         with database.transaction(statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
             publish_span(connection, schema, fleet, span)
     if len(spans) > 1:
-        # The planner has not seen the new rows yet, and its first plans would be slow ones.
+        # The planner has no statistics of the new rows yet, so its first plans would be slow.
         with database.transaction(statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
             connection.exec_driver_sql("ANALYZE")
 

@@ -33,7 +33,7 @@ class Director:
     def next(self, seen: int | None = None) -> None:
         """Plays the next act; one under way is brought to its end at once.
 
-        seen : where whoever asks saw the story head for; where it heads elsewhere by now, nothing happens
+        seen : the act the story headed for when the caller looked; if it heads for another one by now, nothing happens
         """
         with self._changed:
             if seen in (None, self._heads_for()):

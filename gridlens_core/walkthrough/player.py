@@ -120,7 +120,7 @@ class Player:
                 pass
             except OutsideReset:
                 self._start_over()
-            except Exception:  # the thread goes on, and whoever looks is told
+            except Exception:  # the thread goes on, and the scene says so
                 log.exception("An act of %s failed.", self.steps.tenant_id)
                 self.stage.tell(autopilot=False, problem="The act failed; the server's log has the cause.")
             with self._changed:

@@ -49,7 +49,7 @@ NOTHING_PLAYED = Scene()
 
 
 class Stage:
-    """The scene of one tenant's story. `changed` is its lock, and wakes whoever waits for another scene."""
+    """The scene of one tenant's story. `changed` is its lock, and it wakes the threads that wait for another scene."""
 
     def __init__(self) -> None:
         self.scene = NOTHING_PLAYED

@@ -179,7 +179,7 @@ def _with_logo(story: Story, logo: Path) -> Story:
 
 
 def _problems(error: ValidationError) -> list[str]:
-    """Each thing that is wrong, once; a list is not too short because its items are wrong."""
+    """Each problem once; a list whose items are wrong is not also reported as too short."""
     found: list[Any] = error.errors(include_url=False)
     real = [
         one
@@ -221,7 +221,7 @@ def _accepted(error: Any, field: str) -> str:
 
 
 def _at(place: int | str, items: Sequence[str]) -> str:
-    """The item of that name, else by position from 1, else by the number in its name; round and round."""
+    """The item of that name, else by position from 1, else by the number in its name; past the end it begins again."""
     if isinstance(place, str):
         if place in items:
             return place

@@ -33,7 +33,7 @@ def at_once(demo: Demo, **changes: object) -> Director:
 
 
 def short(story: Story, acts: int = SAG + 1) -> dict[str, object]:
-    """The first acts with one cycle each, for what does not hang on the numbers."""
+    """The first acts with one cycle each, for tests that do not depend on the numbers."""
     steps = [[step.model_copy(update={"publish": step.publish and 1}) for step in act.steps] for act in story.acts]
     shortened = [act.model_copy(update={"steps": tuple(some)}) for act, some in zip(story.acts, steps, strict=True)]
     return {"acts": tuple(shortened[:acts])}

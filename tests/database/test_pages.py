@@ -224,7 +224,7 @@ def test_a_click_does_what_its_label_said_whatever_has_happened_meanwhile(
 def test_no_widget_acts_on_the_server_when_its_value_changes(
     show: Callable[..., AppTest], demo: Demo, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:
-    """A browser's stale value counts as a change; only what this browser looks at may hang on one."""
+    """A browser's stale value counts as a change, so only what this browser shows may depend on one."""
     app = show(demo, page)
     acts: list[str] = []
     monkeypatch.setattr(_frame, "act", lambda what: acts.append(str(what)) or False)

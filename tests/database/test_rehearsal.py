@@ -1,4 +1,4 @@
-"""A rehearsal leaves nothing, foretells to the last digit, and holds up nobody for long."""
+"""A rehearsal leaves nothing behind, predicts the KPIs to the last digit, and does not block publishing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The local roll-ups are the sums of the reads, whoever writes and in whatever order; so are the expectations."""
+"""The local roll-ups are the sums of the reads, for any writer and any order; so are the expectations."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def test_a_server_killed_while_it_publishes_leaves_whole_cycles_and_goes_on_from
             assert grid_now(server) == end
             assert datetime.fromisoformat(run(PUBLISH_COMMAND, server)["readAt"]) == end + INTERVAL
         server.stop()
-        # Told to stop, the server takes its database along, whoever was killed before.
+        # Told to stop, the server also stops its database, even if other users of it were killed before.
         assert not (folder / "postgres" / "postmaster.pid").exists()
 
 

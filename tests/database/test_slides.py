@@ -73,7 +73,7 @@ def test_the_waterfall_is_stacked_columns_that_end_where_the_kpi_stands(brief: B
     assert brief.why.now == brief.room.kpis["loss_pct"]
 
 
-def test_a_waterfall_through_nought_stacks_down_and_up(brief: Brief) -> None:
+def test_a_waterfall_across_zero_stacks_down_and_up(brief: Brief) -> None:
     assert brief.why is not None
     start = brief.why.before
     effect = Effect(brief.why.effects[-1].event_id, start * 3)

@@ -148,7 +148,7 @@ def test_the_audience_sees_the_act_and_has_nothing_to_click(served: Demo) -> Non
 
 def test_the_audience_is_never_unlocked_whatever_it_asks_for(served: Demo) -> None:
     page = opened("audience.py")
-    page.session_state["unlocked"] = True  # nor with the key of a presenter
+    page.session_state["unlocked"] = True  # even with the key of a presenter
     before = served.desk.pulse(TENANT)
     for other in ("control_room.py", "walkthrough.py", "time_lapse.py", "audience.py"):
         page.switch_page(other)
