@@ -28,7 +28,7 @@ async def lifespan(_: object) -> AsyncIterator[None]:
 
 
 def about_the_key(show: Show) -> str:
-    """What whoever starts the server must know of its key; one that was set is not repeated."""
+    """What the person who starts the server must know of its key; a key that was set is not repeated."""
     demo = show.demo
     if demo.session.api_key is None:
         return "writing is off, because GRIDLENS_API_KEY is not set."

@@ -1,1 +1,1 @@
-"""Programs that measure the emulator: how real its reads are, and how fast it makes them."""
+"""Programs that measure the emulator: how realistic its reads are, and how fast it makes them."""

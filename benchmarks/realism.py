@@ -213,7 +213,7 @@ def memory_figures(homes: Floats) -> dict[str, float]:
 
 
 def diversity_figures(homes: Floats) -> dict[str, float]:
-    """How little homes coincide: pairwise correlation, and peak of a group over the sum of its peaks."""
+    """Diversity of homes: pairwise correlation, and peak of a group over the sum of its peaks."""
     pairs = np.atleast_2d(np.corrcoef(hourly(homes[:COARSE_HOMES])))
     half_hours = summed(homes, SLOTS_PER_HOUR // 2)
     peaks = half_hours.max(axis=1)

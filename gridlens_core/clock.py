@@ -17,7 +17,7 @@ DEFAULT_INTERVAL_MINUTES = 15
 
 
 def wall_clock(frozen: datetime | None = None) -> Clock:
-    """The clock on the wall, or one that stands still at `frozen` (GRIDLENS_NOW)."""
+    """The wall clock, or one that stands still at `frozen` (GRIDLENS_NOW)."""
     if frozen is None:
         return lambda: datetime.now(UTC)
     moment = as_utc(frozen)

@@ -42,7 +42,7 @@ class Show:
 def make_show(
     settings: Settings | None = None, clock: Clock | None = None, start_database: StartDatabase = start_embedded
 ) -> Show:
-    """A show by the settings, else by those of the environment; raises SettingsError for what is not acceptable."""
+    """A show with these settings, else with those of the environment; raises SettingsError if they are wrong."""
     settings = settings or load_settings()
     story = load_story(settings.data_dir)
     return Show(Demo(with_tariff(settings, story.brand.tariff_usd_per_kwh), clock, start_database), story)

@@ -1,4 +1,4 @@
-"""Numbers and events in the words an executive reads: units always, points for percents, no false digits."""
+"""Numbers and events in words: always with units, changes of percentages in points, no false digits."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def and_list(items: list[str]) -> str:
 
 
 def ahead(grid_now: datetime, wall: datetime) -> str:
-    """How far the grid clock runs ahead of the clock on the wall."""
+    """How far the grid clock runs ahead of the wall clock."""
     lead = grid_now - wall
     if lead > timedelta(minutes=1):
         return f"{span(lead)} ahead of the wall clock"

@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages import _frame
 
-FAR_AWAY = ("192.0.2.1", 9)  # reserved for documentation (RFC 5737); nothing is sent, only the way there is asked for
+FAR_AWAY = ("192.0.2.1", 9)  # reserved for documentation (RFC 5737); nothing is sent; only the route is looked up
 
 
 def address(tenant_id: str) -> str:

@@ -1,15 +1,15 @@
-"""The calm face of an error that nobody foresaw. It needs nothing of the demo, so it can always be shown."""
+"""What a page shows in place of an unexpected error. It needs nothing of the demo, so it can always be shown."""
 
 from time import monotonic
 
 import streamlit as st
 
-RETRY_SECONDS = 5  # until a page of which something failed is drawn again
+RETRY_SECONDS = 5  # until a failed page is drawn again
 FAILED = "This cannot be shown just now. It is tried again in a few seconds; the server's log has the cause."
 
 
 def unforeseen() -> None:
-    """What an audience sees of an error that nobody foresaw; the page is drawn again in a while."""
+    """Shown in place of an unexpected error; the page is drawn again after a while."""
     st.session_state["failed_at"] = monotonic()
     st.info(FAILED, title="Nothing to show just now", icon=":material/hourglass_empty:")
     _try_again()

@@ -1,4 +1,4 @@
-"""Plotly figures of days, feeders and events, each from plain values. What is live on the screen is in `_live.py`."""
+"""Plotly figures of days, feeders and events, each from plain values. Live charts are in `_live.py`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ US_LOSS_PCT = 5.0  # US transmission and distribution, 2018-2022: EIA, FAQ 105
 
 
 def show(figure: go.Figure, key: str, alt: str) -> None:
-    """Draws a figure with letters that can be read in the theme of the moment."""
+    """Draws a figure with letters that can be read in the current theme."""
     ink = _look.ink()
     figure.update_layout(font_color=ink)
     figure.update_xaxes(tickfont_color=ink, title_font_color=ink)

@@ -1,4 +1,4 @@
-"""What pages ask of the core, in one home. A run of a page takes one moment, and all it shows is of that moment; while
+"""All that pages ask of the core. A run of a page takes one moment, and all it shows is of that moment; while
 the database is away it is the last one there was."""
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ from gridlens_core.walkthrough.story import Story
 # A browser looks at the pulse every REFRESH_SECONDS and redraws when it has changed: with both together and the
 # drawing, what another browser or the API did shows within two seconds.
 PULSE_SECONDS, REFRESH_SECONDS = 0.5, 0.7
-# What a pulse cannot tell, such as late reads in an existing database, shows within this time.
+# Changes that a pulse does not contain, such as late reads in an existing database, show within this time.
 SLOW_REFRESH_SECONDS = 30
 PREFLIGHT_SECONDS = 600
 MOST_KEPT = 8  # moments whose rooms and files are kept
@@ -72,7 +72,7 @@ def story() -> Story:
 
 @st.cache_data(ttl=PULSE_SECONDS, max_entries=50, show_spinner=False)
 def news(tenant_id: str) -> News:
-    """How things stand; that the database is away is remembered too, so that not every browser waits for it."""
+    """How the demo stands. That the database is away is cached too, so that not every browser waits for it."""
     scene, desk = director(tenant_id).scene(), demo().desk
     try:
         pulse, auto = desk.pulse(tenant_id), demo().auto_state(tenant_id)
@@ -86,7 +86,7 @@ def news(tenant_id: str) -> News:
 
 
 def forget_pulse() -> None:
-    """After a click of our own: the next look is a fresh one."""
+    """After a click in this process: the next look asks the database again."""
     news.clear()
 
 

@@ -1,4 +1,4 @@
-"""The rehearsed path of an event beside the one that came, and what each event of the story did in the end."""
+"""The rehearsed path of an event beside the real one, and what each event of the story did."""
 
 from collections.abc import Sequence
 from datetime import datetime

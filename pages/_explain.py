@@ -116,7 +116,7 @@ def _rehearsal(tenant_id: str, request: EventRequest) -> None:
 
 
 def _rehearsed(tenant_id: str, request: EventRequest) -> Rehearsal:
-    """The rehearsal of this dialog; it stays as it was while real cycles are published beside it."""
+    """The rehearsal of this dialog; it stays the same while real cycles are published."""
     known: dict[EventRequest, Rehearsal] = st.session_state.setdefault("rehearsals", {})
     if request not in known or _data.moment(tenant_id).grid_now > known[request].cycles[-1].read_at:
         known[request] = _data.demo().rehearse(tenant_id, request)

@@ -1,4 +1,4 @@
-"""What every page shares: waiting for the start, the header, and the calm face of an absent database."""
+"""What every page shares: waiting for the start, the header, and what a page shows while the database is away."""
 
 import hmac
 import logging
@@ -147,7 +147,7 @@ def ago(seconds: float) -> str:
 
 @contextmanager
 def calm() -> Iterator[None]:
-    """Says where the content would be that there is none just now; it comes with the next news, or is tried again."""
+    """Says in the place of the content that there is none now; it comes with the next news, or is tried again."""
     try:
         yield
     except GridLensError as error:
@@ -158,7 +158,7 @@ def calm() -> Iterator[None]:
 
 
 def absent(view_name: str, nothing_yet: str) -> None:
-    """Says where a view's content would be why there is none: no such view, or no rows yet."""
+    """Says in the place of a view's content why there is none: no such view, or no rows yet."""
     schema = _data.demo().session.schema
     if view_name in schema.views:
         st.info(nothing_yet, icon=":material/hourglass_empty:")
@@ -198,7 +198,9 @@ def is_local_viewer() -> bool:
     headers, address = st.context.headers, st.context.ip_address
     return (
         st.get_option("server.address") in LOOPBACK
-        and (not isinstance(address, str) or address in LOOPBACK)  # Streamlit gives no address for the loopback's
+        and (
+            not isinstance(address, str) or address in LOOPBACK
+        )  # Streamlit gives no address for the loopback interface
         and _host(headers.get("Host", "localhost")) in LOOPBACK
         and not any(name in headers for name in PROXY_HEADERS)
     )
@@ -210,7 +212,7 @@ def _host(host_and_port: str) -> str:
 
 
 def join_audience() -> None:
-    """From here on this session only looks, whatever it asks for."""
+    """Makes this session read-only from here on."""
     st.session_state["audience"] = True
 
 

@@ -57,7 +57,7 @@ def title(room: ControlRoom) -> str:
 
 
 def shown_feeders(room: ControlRoom) -> list[str]:
-    """All feeders, or where there are too many those with the most meters out of the ordinary."""
+    """All feeders, or where there are too many those with the most meters that are not normal."""
     if len(room.feeders) <= MOST_FEEDERS:
         return list(room.feeders)
     odd: dict[str, int] = dict.fromkeys(room.feeders, 0)

@@ -1,5 +1,5 @@
 """Imports what pages use before the server answers. Plotly looks into sys.modules for pandas, and a page that runs
-while the thread of another page imports pandas finds it half made."""
+while the thread of another page imports pandas finds it half imported."""
 
 from contextlib import suppress
 from importlib import import_module
@@ -26,7 +26,7 @@ LAZY_IF_THERE = (
 def import_all() -> None:
     """Imports the libraries and the modules of the pages, and draws a figure with all that their figures have.
 
-    Cached readers want Streamlit's runtime, so this is called once that is there.
+    Cached readers need Streamlit's runtime, so this is called once the runtime exists.
     """
     for name in LAZY:
         import_module(name)

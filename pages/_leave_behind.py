@@ -12,7 +12,7 @@ PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentatio
 
 @_frame.live
 def leave_behind(tenant: str) -> None:
-    """Two downloads; before anything has happened, what there will be."""
+    """Two downloads; before the first event, a sentence about them."""
     pulse = _data.moment(tenant)
     with st.container(border=True, key="leave_behind"):
         st.markdown("**Leave-behind** :gray[what was just shown, with the figures of these pages]")

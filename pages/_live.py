@@ -26,7 +26,7 @@ Spec = dict[str, Any]
 
 
 def show(spec: Spec, key: str, alt: str, height: int) -> None:
-    """Draws a chart with letters that can be read in the theme of the moment."""
+    """Draws a chart with letters that can be read in the current theme."""
     defaults = {
         "textStyle": {"color": _look.ink(), "fontSize": FONT_PX},
         "animationDuration": 0,
@@ -138,7 +138,7 @@ def energy_chart(room: ControlRoom, without: bool = True, hours: float = CHART_H
 
 
 def _on_the_wall(moment: datetime, zone: ZoneInfo) -> int:
-    """The time on the utility's clocks, as the milliseconds that show it where UTC is drawn."""
+    """The utility's local time as milliseconds that a chart in UTC draws as that time."""
     local = moment.astimezone(zone)
     offset = local.utcoffset() or timedelta()
     return round((local.timestamp() + offset.total_seconds()) * 1000)

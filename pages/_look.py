@@ -1,4 +1,4 @@
-"""Colours, shapes and the words of a badge, in the theme of the moment."""
+"""Colours, shapes and the words of a badge, in the current theme."""
 
 import re
 from dataclasses import dataclass
@@ -89,7 +89,7 @@ def finding(one: Finding) -> str:
     return f"{FINDING_ICON[one.state]} **{plain(one.what)}**, {one.state}: {plain(one.found)}{remedy}"
 
 
-JOINER = "\u2060"  # takes no room; between two signs it keeps them from being read together
+JOINER = "\u2060"  # has no width; between two signs it keeps them from being read as one
 # What Streamlit replaces in text whatever is escaped in it: icons and emoji, addresses, typographic signs.
 READ_TOGETHER = re.compile(
     r":(?=[\w/+-]+:)|(?:https?|ftp):(?=//)|www(?=\.)|(?<=[\w.+-])(?=@)|(?<!\S)(?:<-|-|>|<|~)(?=(?:>|-|=)(?!\S))", re.I

@@ -1,4 +1,4 @@
-"""How real is this? The emulated day beside a real one, and the table in short."""
+"""How realistic the emulation is: an emulated day beside a real one, and a short table of figures."""
 
 import plotly.graph_objects as go
 import streamlit as st

@@ -62,7 +62,7 @@ def trigger(event_type: str) -> None:
 
 
 def like(request: EventRequest) -> RunningEvent | None:
-    """Just such an event that is running on the feeder, if one is."""
+    """A running event with the same type, feeder, severity and pattern, if there is one."""
     just_such = (request.event_type, request.feeder_id, words.share(request.severity), request.pattern)
     for one in current_room().running:
         if (one.event.event_type, one.event.where, words.share(one.event.fraction), one.event.pattern) == just_such:
@@ -88,7 +88,7 @@ def publish_after(grid_now: datetime) -> None:
 
 
 def set_auto(wanted: bool) -> None:
-    """Starts or stops the timer; where it is so already, nothing happens."""
+    """Starts or stops the timer; does nothing if that is so already."""
 
     def switch() -> str:
         demo = _data.demo()

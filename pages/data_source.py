@@ -1,4 +1,4 @@
-"""Data source: which database, how it is, the grid clock, the API key's whereabouts, the calls to copy."""
+"""Data source: which database and its state, the grid clock, where the API key is, the calls to copy."""
 
 from urllib.parse import urlsplit
 
@@ -79,7 +79,7 @@ def key_whereabouts() -> str:
     if settings.api_key is not None:
         return "The API key is the one in `GRIDLENS_API_KEY`."
     if settings.is_local and not _frame.unlocked():
-        return "The API key is known to whoever started the server."
+        return "The API key is known to the person who started the server."
     if settings.is_local:
         folder = _look.code(str(settings.data_dir))
         return f"The API key is in the file `{KEY_FILE}` of the data directory ({folder}), mode 0600."

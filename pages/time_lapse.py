@@ -40,7 +40,7 @@ def room() -> ControlRoom:
 
 
 def bar_key() -> str:
-    """The bar of the moment. The server never moves a bar, as a browser could take it back; it makes a new one."""
+    """The current bar. The server never moves a bar, because a browser could move it back; it makes a new one."""
     return f"lapse_bar_{st.session_state.get('lapse_bars', 0)}"
 
 

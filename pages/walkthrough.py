@@ -1,4 +1,4 @@
-"""The walkthrough: the story in acts, played for the presenter, with what was expected beside what came."""
+"""The walkthrough: the story in acts, played for the presenter, with the rehearsed path beside the real one."""
 
 from collections.abc import Callable
 from functools import partial
@@ -71,7 +71,7 @@ def set_paused(wanted: bool) -> None:
 
 
 def set_autopilot(wanted: bool) -> None:
-    """Plays act after act, or stops doing so; where it is so already, nothing happens."""
+    """Plays act after act, or stops doing so; does nothing if that is so already."""
 
     def switch() -> None:
         if director.scene().autopilot != wanted:
@@ -215,7 +215,7 @@ def energy() -> None:
 
 @_frame.live
 def expected() -> None:
-    """The rehearsed path of the latest event beside the real one; in the end, what each event did."""
+    """The rehearsed path of the latest event beside the real one; after the last act, what each event did."""
     now = scene()
     if now.done == len(acts):
         st.markdown("**What each event did** :gray[measured, by itself]")

@@ -1,4 +1,4 @@
-"""The dashboard and the API as they are really served: streamlit run app.py, in a process of its own."""
+"""The dashboard and the API as an operator serves them: streamlit run app.py, in a process of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real browser for tests: the system's Chromium, and a window on the dashboard that remembers what went wrong."""
+"""A real browser for tests: the system's Chromium, and a window on the dashboard that records what went wrong."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ARGUMENTS = (
 PATIENCE_MS = 20_000  # for what a busy machine may take; what is there at once is found at once
 DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 # Loaded directly, a page below the root first looks for the server below its own path, and is answered 404, before
-# it finds it at the root. Streamlit's own way of finding out a base path; nothing of ours can spare it the question.
+# it finds it at the root. Streamlit finds its base path this way; we cannot avoid the request.
 PROBES = ("/_stcore/health", "/_stcore/host-config")
 
 
@@ -115,7 +115,7 @@ class Visit:
         return self.grid_clock
 
     def until(self, true: Callable[[], bool]) -> None:
-        """Waits until something is true that no element of the page tells."""
+        """Waits until a condition holds that no element of the page shows."""
         deadline = monotonic() + PATIENCE_MS / 1000
         while not true():
             assert monotonic() < deadline, "It did not come true."

@@ -98,7 +98,7 @@ def _spark(seen: Mapping[datetime, Any], grid_now: datetime) -> tuple[float | No
 
 
 def change_of(at: Moment, why: Why | None) -> tuple[str, bool, str | None]:
-    """What the events did to the KPI, with those that pull its way, the largest first; the first gives the colour."""
+    """What the events did to the KPI, and which events did so, largest first; the first gives the colour."""
     if why is None:
         if at.todays:
             return ("being measured" if at.is_being_measured else "not measured"), False, None

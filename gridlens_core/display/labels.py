@@ -1,4 +1,4 @@
-"""What an event is called where several stand together. An event is its id: equal labels are told apart."""
+"""What an event is called where several stand together. An event is its id: equal labels get the events' times."""
 
 from __future__ import annotations
 

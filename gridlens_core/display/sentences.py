@@ -21,7 +21,7 @@ def capital(text: str) -> str:
 
 
 def quiet(at: Moment) -> str:
-    """What the latest event has cost, now that it is over, and that all is quiet."""
+    """What the latest event cost, once no event is running."""
     size = f"{words.plural(len(at.fleet), 'meter')} on {words.plural(len(at.fleet.feeders), 'feeder')}"
     loss_pct = at.kpis["loss_pct"]
     loss = "" if loss_pct is None else f"; loss today is {kpi_words.value_of('loss_pct', loss_pct)}"
@@ -90,7 +90,7 @@ def in_a_year(event: Event, truth: Truth, tariff_usd_per_kwh: float) -> str:
 
 
 def odd_severity(event: Event) -> str:
-    """That a row of another service has a severity which is no fraction, and what it is taken for."""
+    """Says that a row of another service has a severity outside 0 to 1, and what it is taken as."""
     if event.severity is None or (event.severity == event.severity and 0 <= event.severity <= 1):
         return ""
     taken = words.share(event.fraction)

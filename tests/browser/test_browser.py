@@ -1,4 +1,4 @@
-"""The demo as a presenter gives it: a real server, a real browser, real clicks."""
+"""The demo with a real server, a real browser and real clicks."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ UNREADABLE = {
 
 @pytest.fixture(scope="module")
 def demo(server: Server, seeded_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """One for all tests here, for none of their requests may change anything."""
+    """Shared by all tests here: none of their requests may change anything."""
     with shared_demo(server, seeded_template, tmp_path_factory.mktemp("input")) as demo:
         yield demo
 

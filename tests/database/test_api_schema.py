@@ -12,7 +12,7 @@ from helpers import TENANT, Server
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 
-# What no document can say: which feeders and meters there are, when an event may begin, what has a pattern.
+# What the document cannot say: which feeders and meters there are, when an event may begin, what has a pattern.
 WITHIN_REACH = {
     "feederId": "FEEDER_7",
     "meterId": "MTR-00121",
@@ -71,7 +71,7 @@ def _ask_everything(
     for result in document.get_all_operations():
         operation = result.ok()
         if mode is GenerationMode.NEGATIVE and operation.path == "/health":
-            continue  # it takes nothing that could be wrong
+            continue  # it takes no parameters, so none can be wrong
 
         @BOUNDED
         @given(case=operation.as_strategy(generation_mode=mode))

@@ -1,4 +1,4 @@
-"""The leave-behind's numbers are the pages' own; its one page is whole, harmless and fits on paper."""
+"""The leave-behind's numbers are the pages' own; its one page is complete, loads no scripts and fits on paper."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Page(HTMLParser):
 
 
 def hostile(brief: Brief) -> Brief:
-    """The same with names that want to be markup, and more events than fit."""
+    """The same with names that contain markup, and more events than fit."""
     receipts = tuple(replace(one, event=replace(one.event, feeder_id=HOSTILE)) for one in brief.receipts * 3)
     assert brief.why is not None
     labels = {event_id: replace(label, text=f"theft {HOSTILE}") for event_id, label in brief.labels.items()}

@@ -32,7 +32,7 @@ def database(existing_url: Callable[..., str], open_database: Callable[..., Data
 
 
 def said(error: GridLensError) -> str:
-    """All that an error shows to whoever prints it."""
+    """All that an error shows when it is printed."""
     return " ".join((error.message, str(error), repr(error), str(error.args), str(error.details)))
 
 
@@ -105,7 +105,7 @@ def closed_port() -> int:
 
 @pytest.fixture
 def silent_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A port where someone listens and never says a word."""
+    """A port that accepts connections and never answers."""
     monkeypatch.setattr(door, "CONNECT_TIMEOUT_S", 2)  # the shortest libpq takes
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -216,7 +216,7 @@ def test_a_connection_that_is_cut_is_replaced(database: Database, server: Server
         lose()
     database.ping()
     cut()
-    database.ping()  # one that lay idle when it was cut is not even noticed
+    database.ping()  # a connection that was idle when it was cut is replaced without an error
 
 
 # --- a database that is busy ----------------------------------------------------------------------------

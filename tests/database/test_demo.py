@@ -422,7 +422,7 @@ CREATE VIEW v_kpi_electric_overview_daily AS
 
 @pytest.fixture
 def utility(existing_url: Callable[..., str], tmp_path: Any) -> Any:
-    """A demo on a database of someone else's, with the events table applied."""
+    """A demo on an existing database, with the events table applied."""
     demo = Demo(
         Settings(
             database_url=existing_url(UTILITY + EVENTS_MIGRATION.read_text(encoding="utf-8")),

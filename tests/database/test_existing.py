@@ -1,4 +1,4 @@
-"""At home in databases it has never seen: whole demos on seven shapes, and proof that nothing else is touched."""
+"""Existing databases: whole demos on seven shapes, and a check that nothing else is touched."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def test_an_outage_and_a_sag_are_never_called_theft(sized: tuple[Database, Any],
     outages, sags = (
         [(at, at + lasts) for kind, at, lasts in case if kind == one] for one in ("comms-outage", "voltage-sag")
     )
-    assert bool(issues) == bool(set(sags) - set(outages))  # a sag that nobody could report is not named
+    assert bool(issues) == bool(set(sags) - set(outages))  # a sag during an outage of its meters is not named
 
 
 def test_the_view_names_the_same_after_a_restart(make_demo: Callable[..., Demo]) -> None:

@@ -83,7 +83,7 @@ SHAPES = [
 def existing(
     existing_url: Callable[..., str], open_database: Callable[..., Database]
 ) -> Callable[[str], tuple[Database, Schema]]:
-    """A database of someone else's with a reads table of the given shape, migrated."""
+    """An existing database with a reads table of the given shape, migrated."""
 
     def make(shape: str) -> tuple[Database, Schema]:
         database = open_database(existing_url(f"{shape};{EVENTS_MIGRATION.read_text(encoding='utf-8')}"))

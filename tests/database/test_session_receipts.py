@@ -1,4 +1,4 @@
-"""Every click leaves a receipt, and its lines add up."""
+"""Every event has a receipt, and its lines add up."""
 
 from __future__ import annotations
 

@@ -238,7 +238,7 @@ def test_a_name_full_of_signs_is_shown_as_it_is_on_every_page(
     show.director(TENANT).next()
     show.director(TENANT).wait()
     now = demo.desk.pulse(TENANT).grid_now
-    with demo.session.transaction() as connection:  # another service writes what it likes
+    with demo.session.transaction() as connection:  # another service may write any text
         connection.execute(
             sa.text("INSERT INTO ami_events (tenant_id, feeder_id, event_type, severity, starts_at, ends_at)"
                     " VALUES (:tenant, :odd, :kind, .5, :now, :now + interval '2 hours')"),

@@ -43,7 +43,7 @@ def test_a_miss_is_a_miss() -> None:
     found = score([cycle(1), cycle(2, TWO[0]), cycle(3)])
     assert (found.precision, found.recall) == (0, 0)
     assert (found.cycles_to_detection, found.detected_at) == (None, None)
-    assert score([cycle(1)]).precision is None  # nobody named: there is nothing to be right about
+    assert score([cycle(1)]).precision is None  # no meter named, so there is no precision
     assert score([]).recall is None
 
 

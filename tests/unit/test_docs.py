@@ -1,4 +1,4 @@
-"""The README is held to the code it speaks of."""
+"""The README is held to the code."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Noise: each value equals its plain scalar version, and the tables have the moments they promise."""
+"""Noise: each value equals its plain scalar version, and the tables have the stated mean and variance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How real is this: the short table's figures for fleets that were not looked at while tuning."""
+"""How realistic the emulation is: the short table's figures for fleets that were not looked at while tuning."""
 
 from datetime import UTC, datetime
 
