@@ -46,7 +46,7 @@ def twins(
     if request.param == "local":
         yield make_demo(), make_demo()
         return
-    found = [demo_on(new_database(template_of(server, request.param)), tmp_path / f"twin{n}") for n in range(2)]
+    found = [demo_on(new_database(template_of(server, request.param)), tmp_path / f"twin{n}", 60) for n in range(2)]
     yield found[0], found[1]
     for demo in found:
         demo.stop()
