@@ -79,7 +79,7 @@ def visit(window: Visit, api: Callable[..., Any]) -> Iterator[Visit]:
     api("demo/reset")
     if not window.keyed("trigger_theft").count():
         window.page.get_by_role("link", name=CONTROL_ROOM, exact=True).click()
-    expect(window.card("loss_pct").change).to_have_text("no event running", timeout=PATIENCE_MS)
+    expect(window.card("loss_pct").change).to_have_text("no event today", timeout=PATIENCE_MS)
     window.choose("event_feeder", "FEEDER_7")
     yield window
     assert window.errors == []
@@ -98,7 +98,7 @@ def trigger_all_three(api: Callable[..., Any]) -> None:
 
 
 def test_a_theft_click_moves_the_loss_and_says_why(visit: Visit, api: Callable[..., Any]) -> None:
-    expect(visit.card("loss_pct").change).to_have_text("no event running")
+    expect(visit.card("loss_pct").change).to_have_text("no event today")
     before = visit.card("loss_pct").value.inner_text()
     visit.click("trigger_theft")
     visit.says("Theft on FEEDER_7")
@@ -137,7 +137,8 @@ def test_end_now_ends_the_event_and_reset_goes_back_to_the_baseline(visit: Visit
     visit.click("trigger_theft")
     visit.page.get_by_role("button", name="End now").click()
     visit.says("Theft on FEEDER_7 has ended")
-    expect(visit.card("loss_pct").change).to_have_text("no event running", timeout=PATIENCE_MS)
+    expect(visit.card("at_risk").change).to_have_text("no theft running", timeout=PATIENCE_MS)
+    expect(visit.card("loss_pct").change).to_contain_text("theft")  # what it did to the day stays
     expect(visit.keyed("story_panel")).to_contain_text("ended at")
     visit.click("reset_demo")
     visit.says("Back to the baseline")
@@ -219,7 +220,7 @@ def test_what_another_browser_or_the_api_does_shows_by_itself(
         other.click("reset_demo")
         for one in (visit, other):
             expect(one.keyed("auto_publish")).to_contain_text("Auto: off", timeout=PATIENCE_MS)
-            expect(one.card("loss_pct").change).to_have_text("no event running", timeout=PATIENCE_MS)
+            expect(one.card("loss_pct").change).to_have_text("no event today", timeout=PATIENCE_MS)
         before = other.grid_clock
         api("publish-once")
         for one in (visit, other):
@@ -349,7 +350,7 @@ def test_a_click_in_a_tab_that_closes_is_done_whole_or_not_at_all(
 
     def agree() -> bool:
         change = visit.card("loss_pct").change.inner_text()
-        return ("theft" in change) == bool(events_of(api)) and ("no event running" in change) != bool(events_of(api))
+        return ("theft" in change) == bool(events_of(api)) and ("no event today" in change) != bool(events_of(api))
 
     visit.until(agree)
     assert len(events_of(api)) <= 1
