@@ -46,7 +46,7 @@ class Session:
         self.site: Site = site_of(settings)
         self.progress = Progress("Starting", 0.0)
         self.start_error: Exception | None = None
-        self._start_database = start_database
+        self.start_database = start_database
         self._database: Database | None = None
         self._schema: Schema | None = None
         self._lock = Lock()
@@ -61,7 +61,20 @@ class Session:
     def start_in_background(self) -> None:
         """Starts without waiting; `progress`, `ready` and `start_error` tell how it goes."""
         self._stopping.clear()
-        Thread(target=self._start_quietly, name="start", daemon=True).start()
+        Thread(target=self.keep_starting, name="start", daemon=True).start()
+
+    def keep_starting(self) -> None:
+        """Tries until it goes well or cannot: a database that is away at the start may come back."""
+        while not self.ready and not self._stopping.is_set():
+            try:
+                self.start()
+            except DatabaseUnavailableError as error:
+                self.start_error = error
+                self._stopping.wait(RETRY_SECONDS)
+            except Exception as error:
+                log.exception("The demo could not start.")
+                self.start_error = error
+                return
 
     def start(self) -> None:
         """Opens the database; makes and fills the local one. Idempotent, and may be tried again."""
@@ -73,7 +86,7 @@ class Session:
                 schema = self.look_again(database)
             else:
                 self.progress = Progress("Starting the embedded PostgreSQL", 0.0)
-                database = connect(self._start_database(self.settings.data_dir), is_local=True)
+                database = connect(self.start_database(self.settings.data_dir), is_local=True)
                 schema = seeding.prepare_local(database, self.settings, self.clock(), self._report)
             self._database, self._schema = database, schema
             self.progress, self.start_error = Progress("Ready", 1.0), None
@@ -168,19 +181,6 @@ class Session:
     def _report(self, progress: Progress) -> None:
         self.progress = progress
 
-    def _start_quietly(self) -> None:
-        """Tries until it goes well or cannot: a database that is away at the start may come back."""
-        while not self.ready and not self._stopping.is_set():
-            try:
-                self.start()
-            except DatabaseUnavailableError as error:
-                self.start_error = error
-                self._stopping.wait(RETRY_SECONDS)
-            except Exception as error:
-                log.exception("The demo could not start.")
-                self.start_error = error
-                return
-
     def _revive(self) -> None:
         """Starts a vanished embedded server again, in the background and one attempt at a time."""
         if not self.settings.is_local or not self._reviving.acquire(blocking=False):
@@ -188,7 +188,7 @@ class Session:
 
         def attempt() -> None:
             try:
-                self._start_database(self.settings.data_dir)
+                self.start_database(self.settings.data_dir)
             except DatabaseUnavailableError as error:
                 self.start_error = error
             finally:

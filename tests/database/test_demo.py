@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
+from threading import enumerate as enumerate_threads
 from typing import Any
 from uuid import uuid4
 
@@ -82,7 +83,7 @@ def test_a_start_in_the_background_waits_for_a_database_that_is_away(
     make_demo: MakeDemo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     demo = make_demo(start=False)
-    start, attempts = demo.session._start_database, []
+    start, attempts = demo.session.start_database, []
 
     def away_at_first(data_dir: Any) -> str:
         attempts.append(data_dir)
@@ -90,9 +91,9 @@ def test_a_start_in_the_background_waits_for_a_database_that_is_away(
             raise DatabaseUnavailableError("away")
         return start(data_dir)
 
-    demo.session._start_database = away_at_first
+    demo.session.start_database = away_at_first
     monkeypatch.setattr(demo_session, "RETRY_SECONDS", 0.01)
-    demo.session._start_quietly()
+    demo.session.keep_starting()
     assert demo.session.ready
     assert (len(attempts), demo.session.start_error) == (3, None)
 
@@ -102,8 +103,8 @@ def test_a_start_that_cannot_go_well_says_so(make_demo: MakeDemo) -> None:
         raise ZeroDivisionError
 
     demo = make_demo(start=False)
-    demo.session._start_database = broken
-    demo.session._start_quietly()
+    demo.session.start_database = broken
+    demo.session.keep_starting()
     with pytest.raises(DatabaseNotReadyError, match="could not start"):
         demo.desk.pulse(TENANT)
 
@@ -487,14 +488,20 @@ def test_an_existing_database_without_the_events_table_says_how_to_get_it(
 
 
 def test_an_existing_database_is_not_revived_by_us(utility: Demo) -> None:
-    def never(_: Any) -> str:
-        raise AssertionError
+    started: list[Any] = []
+
+    def start(data_dir: Any) -> str:
+        started.append(data_dir)
+        return ""
 
     def lose() -> None:
         with utility.session.transaction():
             raise DatabaseUnavailableError
 
-    utility.session._start_database = never
+    utility.session.start_database = start
     with pytest.raises(DatabaseUnavailableError):
         lose()
-    assert utility.session._reviving.acquire(blocking=False)
+    for thread in enumerate_threads():
+        if thread.name == "revive":
+            thread.join()
+    assert started == []
