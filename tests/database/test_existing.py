@@ -85,7 +85,7 @@ def test_each_kpi_has_its_column_its_unit_and_how_sure_that_is(
 
 @each_shape
 def test_a_demo_runs_from_the_first_cycle_to_the_reset(on: Any, shape: Shape) -> None:
-    demo, url = on(shape)
+    demo, url = on(shape, explain_budget_s=6)  # enough for two cycles on a busy machine
     tenant, minutes = shape.tenant, shape.minutes
     fleet = demo.desk.fleet(tenant)
     assert fleet.habits is not None
