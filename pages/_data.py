@@ -151,9 +151,9 @@ def preflight(tenant_id: str) -> list[Finding]:
     return core_preflight(demo(), tenant_id, trial=demo().session.api_key is not None)
 
 
-def why_absent(kpi: str, value: object) -> str | None:
+def why_absent(at: Moment, kpi: str, value: object) -> str | None:
     """Why a figure has no value, for its help; None where it has one."""
-    return None if value is not None else kpis.why_absent(demo().session.schema, kpi)
+    return None if value is not None else kpis.why_absent(at.schema, kpi, at.kpis.failed)
 
 
 def kpi_rows(at: Moment, view_name: str) -> list[dict[str, Any]]:

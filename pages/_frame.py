@@ -157,10 +157,13 @@ def calm() -> Iterator[None]:
         unforeseen()
 
 
-def absent(view_name: str, nothing_yet: str) -> None:
-    """Says in the place of a view's content why there is none: no such view, or no rows yet."""
-    schema = _data.demo().session.schema
-    if view_name in schema.views:
+def absent(at: Moment, view_name: str, nothing_yet: str) -> None:
+    """Says in the place of a view's content why there is none: no such view, a view that fails, or no rows yet."""
+    schema = at.schema
+    if view_name in at.kpis.failed:
+        reason = f"The view public.{view_name} fails: {at.kpis.failed[view_name]}."
+        st.info(_look.plain(reason), title="Off for now", icon=":material/visibility_off:")
+    elif view_name in schema.views:
         st.info(nothing_yet, icon=":material/hourglass_empty:")
     else:
         st.info(_look.plain(schema.why_not(view_name)), title="Off in this database", icon=":material/visibility_off:")

@@ -18,16 +18,17 @@ tenant = _frame.tenant()
 
 @_frame.live
 def field_operations() -> None:
-    rows = _data.kpi_rows(_data.moment(tenant), FIELDOPS)
-    if not rows:
-        _frame.absent(FIELDOPS, "The field-operations view has no rows for this tenant yet.")
+    at = _data.moment(tenant)
+    rows = _data.kpi_rows(at, FIELDOPS)
+    if not rows or FIELDOPS in at.kpis.failed:
+        _frame.absent(at, FIELDOPS, "The field-operations view has no rows for this tenant yet.")
         return
     today = rows[0]
     with st.grid(4, min_column_width=170, gap="xsmall"):
         for kpi in ("open_tasks", *COLOURS):
             open_now, row = today.get(kpi), CATALOGUE[kpi]
             label = row.label if row.on_card else f"{row.label} {row.unit}"
-            why_absent = _look.tip(_data.why_absent(kpi, open_now))
+            why_absent = _look.tip(_data.why_absent(at, kpi, open_now))
             st.metric(label, kpi_words.value_of(kpi, open_now), border=True, help=why_absent)
     with st.container(border=True):
         st.markdown("**Open tasks by day** :gray[at each day's end; today is pale]")

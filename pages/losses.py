@@ -14,18 +14,19 @@ tenant = _frame.tenant()
 def losses() -> None:
     at = _data.moment(tenant)
     overview, feeders = _data.kpi_rows(at, OVERVIEW), _data.kpi_rows(at, FEEDER_LOSS)
-    if not overview:
-        _frame.absent(OVERVIEW, "The overview view has no rows for this tenant yet.")
-        if not feeders:
+    if not overview or OVERVIEW in at.kpis.failed:
+        _frame.absent(at, OVERVIEW, "The overview view has no rows for this tenant yet.")
+        overview = []
+        if not feeders or FEEDER_LOSS in at.kpis.failed:
             return
-    if FEEDER_LOSS not in _data.demo().session.schema.views:
-        _frame.absent(FEEDER_LOSS, "")
+    if FEEDER_LOSS not in at.schema.views or FEEDER_LOSS in at.kpis.failed:
+        _frame.absent(at, FEEDER_LOSS, "")
     today = overview[0] if overview else {"day": feeders[0]["day"]}
     of_today = [row for row in feeders if row["day"] == today["day"]]
     with st.grid(4, min_column_width=170, gap="xsmall"):
         for kpi in ("loss_pct", "loss_kwh", "supplied_kwh", "metered_kwh"):
             figure = today.get(kpi)
-            why_absent = _look.tip(_data.why_absent(kpi, figure))
+            why_absent = _look.tip(_data.why_absent(at, kpi, figure))
             st.metric(CATALOGUE[kpi].label, kpi_words.value_of(kpi, figure), border=True, help=why_absent)
     left, right = st.columns(2, gap="xsmall")
     with left.container(border=True):

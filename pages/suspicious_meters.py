@@ -30,8 +30,8 @@ def looks_of(rows: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
 @_frame.live
 def suspicious() -> None:
     at = _data.moment(tenant)
-    if SUSPICIOUS not in _data.demo().session.schema.views:
-        _frame.absent(SUSPICIOUS, "")
+    if SUSPICIOUS not in at.schema.views or SUSPICIOUS in at.kpis.failed:
+        _frame.absent(at, SUSPICIOUS, "")
         return
     rows = _data.kpi_rows(_data.moment(tenant), SUSPICIOUS)
     days = [row["day"] for row in _data.kpi_rows(_data.moment(tenant), OVERVIEW)]

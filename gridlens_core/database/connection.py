@@ -78,6 +78,8 @@ _NOT_READY = {
     "42703": "a column is missing",
     "42883": "a function is missing",
     "3F000": "a schema is missing",
+    "55000": "a materialized view was never filled, or an object is not in the state that is needed",
+    "42704": "a setting or type is missing",
 }
 
 
@@ -205,7 +207,7 @@ def in_plain_words(error: exc.DBAPIError) -> GridLensError:
     said = str(error.orig)
     if (
         error.connection_invalidated
-        or isinstance(error, exc.OperationalError | exc.InterfaceError)
+        or (state[:2] in ("", "08") and isinstance(error, exc.OperationalError | exc.InterfaceError))
         or said.startswith("invalid dsn")
     ):
         reason = next((ours for theirs, ours in _CONNECTION_REASONS if theirs in said), "the connection was lost")

@@ -255,6 +255,8 @@ def _settle_units(connection: sa.Connection, view: Relation, tenants: Sequence[s
         if isinstance(refused, DatabaseRefusedError):
             raise refused from error
         rows = []
+    except (ValueError, OverflowError):  # of the driver, for dates that Python does not have
+        rows = []
     known = None
     if view.has("loss_kwh") and view.has("supplied_kwh"):
         lost, supplied = view.name_of("loss_kwh"), view.name_of("supplied_kwh")

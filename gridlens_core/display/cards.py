@@ -70,8 +70,9 @@ def _kpi_card(at: Moment, kpi: str, intervals: Mapping[datetime, float] | None) 
     row, value = CATALOGUE[kpi], at.kpis[kpi]
     said = kpi_words.value_of(kpi, value)
     if value is None:
-        reason = why_absent(at.schema, kpi)
-        change = "no value yet" if reason.endswith("yet.") else "not in this database"
+        reason = why_absent(at.schema, kpi, at.kpis.failed)
+        failed = "its view fails" if CATALOGUE[kpi].view in at.kpis.failed else "not in this database"
+        change = "no value yet" if reason.endswith("yet.") else failed
         return Card(kpi, row.label, said, change, False, None, row.help, note=reason)
     why = at.why(kpi)
     change, moved, cause = change_of(at, why)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from gridlens_core.clock import local_day
 from gridlens_core.database.schema import FEEDER_LOSS, FIELDOPS, KPI_VIEWS, OVERVIEW, SUSPICIOUS, Relation, Schema
 from gridlens_core.explanation.catalogue import ALL, CATALOGUE, kpis_of
+from gridlens_core.explanation.failing import NoRows, rows_or_reason
 
 # How far back "the last five days" looks: an index serves it, whatever the size of the history.
 LOOK_BACK_DAYS = 40
@@ -30,12 +32,14 @@ class Kpis:
     values : by the names of the catalogue; shares in percent, whatever unit the view uses
     feeder_loss_pct : percent by feeder
     named : issue by meter, of those the suspicious-meters view names
+    failed : why, by view, of those that could not be asked
     """
 
     day: date
     values: Mapping[str, Decimal | None] = field(default_factory=dict)
     feeder_loss_pct: Mapping[str, Decimal] = field(default_factory=dict)
     named: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, kpi: str) -> Decimal | None:
         """The value of a KPI of the catalogue."""
@@ -63,21 +67,23 @@ def read_kpis(connection: sa.Connection, schema: Schema, tenant_id: str, day: da
 def read_rows(
     connection: sa.Connection, schema: Schema, tenant_id: str, day: date, before_each: Callable[[], None] | None = None
 ) -> ViewRows:
-    """One day's rows of each of the four views, a statement a view; [] for a view that is not there."""
-    rows = {}
+    """One day's rows of each of the four views, a statement a view; [] for a view that is not there, NoRows for one
+    that fails."""
+    rows: dict[str, Sequence[Mapping[str, Any]]] = {}
     for view in KPI_VIEWS:
         if before_each is not None:
             before_each()
-        rows[view] = day_rows(connection, schema, view, tenant_id, day, day)
+        rows[view] = rows_or_reason(connection, partial(day_rows, connection, schema, view, tenant_id, day, day))
     return rows
 
 
 def kpis_from(schema: Schema, day: date, rows: ViewRows) -> Kpis:
     """The KPIs that one day's rows of the views say."""
     values: dict[str, Decimal | None] = {}
+    failed = {name: said.reason for name, said in rows.items() if isinstance(said, NoRows)}
     for view_name in (OVERVIEW, FIELDOPS):
         view = schema.views.get(view_name)
-        if view is not None:
+        if view is not None and view_name not in failed:
             found = by_role(view, rows[view_name])
             # No row in the task view means that no task is open, not that the number is unknown.
             absent = Decimal(0) if view_name == FIELDOPS else None
@@ -85,16 +91,18 @@ def kpis_from(schema: Schema, day: date, rows: ViewRows) -> Kpis:
                 if view.has(kpi.role):
                     values[kpi.name] = found[0][kpi.role] if found else absent
     named = _named(schema, rows)
-    if SUSPICIOUS in schema.views:
+    if SUSPICIOUS in schema.views and SUSPICIOUS not in failed:
         values["suspicious_meters"] = Decimal(len(named))
-    return Kpis(day, values, _feeder_loss(schema, rows), named)
+    return Kpis(day, values, _feeder_loss(schema, rows), named, failed)
 
 
-def why_absent(schema: Schema, kpi: str) -> str:
-    """Why there is no value of a KPI."""
+def why_absent(schema: Schema, kpi: str, failed: Mapping[str, str]) -> str:
+    """Why there is no value of a KPI; `failed` as in Kpis."""
     view_name, role = ALL[kpi].view, ALL[kpi].role
     if view_name not in schema.views:
         return schema.why_not(view_name)
+    if view_name in failed:
+        return f"The view public.{view_name} fails: {failed[view_name]}."
     if not schema.views[view_name].has(role):
         return f"The view public.{view_name} has no column for {role}."
     return f"The view public.{view_name} has no value for this day yet."
@@ -163,14 +171,19 @@ def newest_day(connection: sa.Connection, schema: Schema, tenant_id: str, grid_n
         view = schema.views.get(view_name)
         if view is not None:
             statement = sa.text(
-                f"SELECT max({view.day()}) FROM {view.quoted} "
+                f"SELECT max({view.day()}) AS day FROM {view.quoted} "
                 f"WHERE {view.of_tenant()} AND {view.day()} BETWEEN :first AND :last"
             )
             parameters = {"tenant_id": tenant_id, "first": min(readings), "last": max(readings)}
-            day: date | None = connection.execute(statement, parameters).scalar_one()
+            found = rows_or_reason(connection, partial(_rows, connection, statement, parameters))
+            day: date | None = found[0]["day"] if found else None
             if day is not None:
                 return day
     return today
+
+
+def _rows(connection: sa.Connection, statement: sa.TextClause, parameters: Mapping[str, Any]) -> Sequence[Any]:
+    return connection.execute(statement, parameters).mappings().all()
 
 
 def _utc_days(grid_now: datetime) -> tuple[date, date]:

@@ -18,6 +18,7 @@ from gridlens_core.database.event_log import latest_events
 from gridlens_core.database.reads import Read, reads_of
 from gridlens_core.database.schema import KPI_VIEWS, Schema
 from gridlens_core.explanation.energy import FeederInterval, times_of
+from gridlens_core.explanation.failing import NoRows, rows_or_reason
 from gridlens_core.explanation.kpis import Kpis, ViewRows, closed_days, day_rows, kpis_from, read_rows
 from gridlens_core.explanation.receipts import Receipt, receipt_of
 from gridlens_core.explanation.site import Site
@@ -198,11 +199,15 @@ def read_moment(connection: sa.Connection, asked: Question) -> Moment:
     pulse, log = read_pulse(connection, asked.schema, asked.tenant_id, asked.wall)
     day = asked.site.kpi_day(connection, asked.schema, asked.tenant_id, pulse.grid_now)
     rows = read_rows(connection, asked.schema, asked.tenant_id, day)
-    closed = {}
+    closed: dict[str, Sequence[Mapping[str, Any]]] = {}
     for view in KPI_VIEWS:
         if (view, day) not in asked.keeper.closed:
             first, last = closed_days(day)
-            asked.keeper.closed[view, day] = day_rows(connection, asked.schema, view, asked.tenant_id, first, last)
+            ask = partial(day_rows, connection, asked.schema, view, asked.tenant_id, first, last)
+            closed[view] = rows_or_reason(connection, ask)
+            if isinstance(closed[view], NoRows):
+                continue  # and asked again with the next moment
+            asked.keeper.closed[view, day] = closed[view]
         closed[view] = asked.keeper.closed[view, day]
     kpis = kpis_from(asked.schema, day, rows)
     return _look(connection, asked, pulse, log, Said(kpis, rows, closed))

@@ -26,7 +26,7 @@ from gridlens_core.meters.emulator import Span, emulate
 from gridlens_core.meters.events import Event
 from gridlens_core.meters.fleet import Fleet
 from gridlens_core.preflight.findings import Finding, Inspected, rolled_back
-from gridlens_core.preflight.fitness import TITLES
+from gridlens_core.preflight.fitness import TITLES, WHOLE_VIEW
 from gridlens_core.publishing import seeding as startup
 from gridlens_core.publishing.history import interval_of
 from gridlens_core.publishing.publisher import read_grid_now, write_reads
@@ -127,6 +127,7 @@ def _trial(inspected: Inspected, fleet: Fleet, minutes: int) -> Iterator[Finding
             before = inspected.kpis(connection, span.end)
         seconds = monotonic() - began
         yield _speed(seconds, inspected.demo.settings.explain_budget_s)
+        yield from _failing(before)
         yield from _levels(before)
         clean.rollback()
         if seconds > inspected.demo.settings.explain_budget_s:
@@ -203,6 +204,15 @@ def _speed(seconds: float, budget_s: float) -> Finding:
         "KPI views: time", "degraded", f"{seconds:.1f} s: pages show the last answers, and movements are not measured",
         "Their owner may index what they read, or materialise them.",
     )  # fmt: skip
+
+
+def _failing(kpis: Kpis) -> Iterator[Finding]:
+    """Views that could not say the KPIs of the trial's interval; publishing goes on without them."""
+    for view_name, reason in kpis.failed.items():
+        yield Finding(
+            f"{TITLES[view_name]}: query", "degraded", f"fails: {reason}",
+            f"Its owner must mend it. Off meanwhile: {WHOLE_VIEW[view_name]}.",
+        )  # fmt: skip
 
 
 def _levels(kpis: Kpis) -> Iterator[Finding]:
