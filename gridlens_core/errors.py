@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class GridLensError(Exception):
@@ -15,6 +15,11 @@ class GridLensError(Exception):
         self.message = message or (type(self).__doc__ or "").strip()
         self.details = details
         super().__init__(self.message)
+
+    @classmethod
+    def of_finding(cls, finding: str, remedy: str, **details: Any) -> Self:
+        """What was found, and what may be done about it; the preflight shows them in columns of their own."""
+        return cls(f"{finding} Remedy: {remedy}", finding=finding, remedy=remedy, **details)
 
 
 class BadInputError(GridLensError):

@@ -67,6 +67,11 @@ class Settings(BaseSettings):
         alias="GRIDLENS_EXPLAIN_BUDGET_S",
         description="seconds a cycle may spend on measuring what moved, before the rest is measured after it",
     )
+    may_synthesise: bool = Field(
+        False,
+        alias="GRIDLENS_SYNTHETIC_FLEET",
+        description="lets a tenant without reads in an existing database get a synthetic fleet",
+    )
     now: AwareDatetime | None = Field(
         None,
         alias="GRIDLENS_NOW",
@@ -131,5 +136,6 @@ def describe_settings() -> list[tuple[str, str, str]]:
     for field in Settings.model_fields.values():
         default = field.default
         shown = "none" if default is None else ", ".join(default) if isinstance(default, tuple) else str(default)
+        shown = shown.lower() if isinstance(default, bool) else shown
         rows.append((str(field.alias), shown, str(field.description)))
     return rows

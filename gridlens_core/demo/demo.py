@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -15,6 +15,7 @@ from gridlens_core.clock import grid_now as grid_clock
 from gridlens_core.database.embedded import start_embedded
 from gridlens_core.database.event_log import end_all_events, end_event, get_event, insert_event
 from gridlens_core.database.queries import query
+from gridlens_core.database.reads import reads_of
 from gridlens_core.database.schema import READS_TABLE
 from gridlens_core.demo.desk import KpiDesk
 from gridlens_core.demo.session import Session, StartDatabase
@@ -23,6 +24,7 @@ from gridlens_core.explanation.ahead import publish_measured
 from gridlens_core.explanation.kpis import Kpis
 from gridlens_core.explanation.rehearsal import Rehearsal, rehearse
 from gridlens_core.explanation.trace import Observation
+from gridlens_core.meters.emulator import Span, emulate
 from gridlens_core.meters.events import Event, EventRequest
 from gridlens_core.meters.fleet import Fleet
 from gridlens_core.publishing import baseline, seeding
@@ -31,6 +33,7 @@ from gridlens_core.publishing.publisher import (
     DEFAULT_BATCH_ROWS,
     Cycle,
     Plan,
+    check_stands,
     lock_tenant,
     newest_interval,
     publish_cycle,
@@ -62,6 +65,7 @@ class Demo:
         self.session = Session(settings, clock, start_database)
         self.desk = KpiDesk(self.session)
         self.auto = AutoPublishers(lambda tenant_id, minutes: self.publish(tenant_id, interval_minutes=minutes))
+        self._proven: set[tuple[str, date]] = set()  # tenants and days whose first cycle stands as it was sent
         self.resets: Counter[str] = Counter()  # by tenant; a story that was under way begins anew
 
     def stop(self) -> None:
@@ -73,6 +77,7 @@ class Demo:
         """Goes on with what an existing database has now, if anything came or went since the start."""
         if not self.session.site.may_put_right and self.session.adopt(self.session.look_again(self.session.database)):
             self.desk.forget()
+            self._proven.clear()
 
     def events(self, tenant_id: str, *, active: bool = False) -> list[Event]:
         """The event log, newest first; with `active`, those not over yet."""
@@ -123,14 +128,22 @@ class Demo:
             last = trace.at(now)
             before = budget.read(connection, now) if last is None else last.kpis
             seen = None
+            first = None
+            if not self.session.site.may_put_right and (tenant_id, self.desk.today(now)) not in self._proven:
+                first = Span(now, minutes)
+                there = reads_of(connection, schema, tenant_id, at=first.end, meters=fleet.meter_ids)
             if self.session.site.may_put_right:
                 cycle = publish_cycle(connection, plan, grid_now=now, lock=False)
             else:
                 last = last or (None if before is None else Observation(now, before))
                 cycle, seen = publish_measured(connection, plan, self.desk.book(tenant_id), last, budget, now)
+            if first is not None:
+                sent = emulate(fleet, first, cycle.events, fleet.missing_share)
+                check_stands(connection, schema, sent, there)
             if seen is None and not is_last:
                 after = budget.read(connection, cycle.read_at)
                 seen = None if after is None else Observation(cycle.read_at, after)
+        self._proven.add((tenant_id, self.desk.today(now)))
         if seen is not None:
             trace.observe(seen)
         if self.desk.today(cycle.read_at + timedelta(minutes=minutes)) != self.desk.today(cycle.read_at):

@@ -114,7 +114,7 @@ def _asked(what: str, ask: Callable[[], Iterable[Finding]]) -> list[Finding]:
     try:
         return list(ask())
     except GridLensError as error:
-        return [Finding(what, "blocked", error.message)]
+        return [Finding(what, "blocked", error.details.get("finding", error.message), error.details.get("remedy", ""))]
 
 
 def _may_try(findings: Sequence[Finding]) -> bool:

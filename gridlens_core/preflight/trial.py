@@ -20,7 +20,7 @@ from gridlens_core.database.queries import query
 from gridlens_core.database.reads import latest_read_at, select_reads
 from gridlens_core.database.schema import FEEDER_LOSS, OVERVIEW, Schema
 from gridlens_core.demo.demo import Demo
-from gridlens_core.errors import GridLensError
+from gridlens_core.errors import DatabaseRefusedError, GridLensError
 from gridlens_core.explanation.kpis import Kpis
 from gridlens_core.meters.emulator import Span, emulate
 from gridlens_core.meters.events import Event
@@ -29,7 +29,7 @@ from gridlens_core.preflight.findings import Finding, Inspected, rolled_back
 from gridlens_core.preflight.fitness import TITLES, WHOLE_VIEW
 from gridlens_core.publishing import seeding as startup
 from gridlens_core.publishing.history import interval_of
-from gridlens_core.publishing.publisher import read_grid_now, write_reads
+from gridlens_core.publishing.publisher import ROWS_REMEDY, check_stands, read_grid_now, write_reads
 
 FAR_AHEAD = timedelta(days=2)  # of the grid clock, more than a demo runs
 STALE = timedelta(days=2)
@@ -74,8 +74,8 @@ def history(inspected: Inspected, trial: bool) -> Iterator[Finding]:
 def _freshness(demo: Demo, tenant_id: str, latest: datetime | None, wall: datetime) -> Finding:
     if latest is None:
         return Finding(
-            "History: newest", "degraded", f"no read of {tenant_id} yet: a synthetic fleet will be published",
-            "Check GRIDLENS_TENANTS if there should be some.",
+            "History: newest", "degraded", f"no read of {tenant_id} that this role can see",
+            "Check GRIDLENS_TENANTS and row security if there should be some.",
         )  # fmt: skip
     at = words.clock_time(latest, demo.settings.timezone)
     if latest - wall > FAR_AHEAD:
@@ -119,7 +119,14 @@ def _trial(inspected: Inspected, fleet: Fleet, minutes: int) -> Iterator[Finding
             yield Finding("Trial publish", "blocked", error.message, _trial_remedy(error))
             return
         kept, kwh = _kept(connection, schema, fleet, span)
-        yield _trial_finding(len(fleet), inserted, kept, kwh, float(reads.recorded_mwh.sum()) / 1e6)
+        finding = _trial_finding(len(fleet), inserted, kept, kwh, float(reads.recorded_mwh.sum()) / 1e6)
+        if not inspected.database.is_local:
+            try:
+                check_stands(connection, schema, reads, ())
+            except DatabaseRefusedError as refused:
+                taken = f"{inserted} of {len(fleet)} reads were taken; {refused.details['reason']}"
+                finding = Finding("Trial publish", "blocked", taken, refused.details["remedy"])
+        yield finding
         if not schema.views:
             return
         began = monotonic()
@@ -152,7 +159,7 @@ def _trial_finding(sent: int, inserted: int, kept: int, kwh: float, sent_kwh: fl
     if kept < sent:
         return Finding(
             "Trial publish", "blocked", f"{inserted} of {sent} reads were taken and {kept} stand at their time",
-            "A trigger, rule or row security drops or moves reads; its owner must let GridLens's pass.",
+            ROWS_REMEDY,
         )  # fmt: skip
     if abs(kwh - sent_kwh) > (1 - KEPT_ENOUGH) * sent_kwh:
         return Finding(
@@ -164,6 +171,8 @@ def _trial_finding(sent: int, inserted: int, kept: int, kwh: float, sent_kwh: fl
 
 def _trial_remedy(error: GridLensError) -> str:
     said = str(error.details.get("reason", ""))
+    if "remedy" in error.details:
+        return str(error.details["remedy"])
     for sign, remedy in (
         ("no partition", "The owner must add the partition for the coming days."),
         ("needs a value", f"Give it a fixed value in {BINDINGS_FILE}, section [fill]."),

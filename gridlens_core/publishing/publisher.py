@@ -16,7 +16,7 @@ from gridlens_core.database import reads as stored
 from gridlens_core.database.event_log import events_in_window
 from gridlens_core.database.queries import query
 from gridlens_core.database.schema import READ_KEY, READ_ROLES, Relation, Schema, quote
-from gridlens_core.errors import BadInputError
+from gridlens_core.errors import BadInputError, DatabaseRefusedError
 from gridlens_core.meters.emulator import Reads, Span, emulate
 from gridlens_core.meters.events import Event
 from gridlens_core.meters.fleet import Fleet
@@ -24,6 +24,11 @@ from gridlens_core.publishing import baseline
 
 DEFAULT_BATCH_ROWS = 20_000
 WHOLE_NUMBERS = ("smallint", "integer", "bigint")
+CHANGED_AT_MOST = 0.05  # of a first cycle's energy, by rounding; more is another energy
+ROWS_REMEDY = (
+    "A trigger, a rule or row security drops or moves reads, or a key is shared with another tenant; the table's owner "
+    "must let GridLens's reads pass."
+)
 
 
 @dataclass(frozen=True)
@@ -142,10 +147,51 @@ def write_reads(
         _report_supply(connection, reads)
     statement = insert_statement(schema)
     fixed = {f"fill_{number}": value for number, value in enumerate(schema.fill.values())}
-    return sum(
+    inserted = sum(
         connection.execute(statement, {"tenant_id": reads.fleet.tenant_id, **fixed, **batch}).rowcount
         for batch in _batches(reads, batch_rows)
     )
+    if not supply:
+        connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")  # what fails fails here, not at the commit
+    return inserted
+
+
+def check_stands(connection: sa.Connection, schema: Schema, reads: Reads, before: Sequence[stored.Read]) -> None:
+    """Raises DatabaseRefusedError, with the remedy, unless what was sent for one interval is what stands after it.
+
+    before : the fleet's reads of that interval before the cycle; what was there already is not looked at
+    """
+    fleet, there = reads.fleet, {one.meter_id for one in before}
+    rows: dict[str, list[stored.Read]] = {}
+    for one in stored.reads_of(connection, schema, fleet.tenant_id, at=reads.span.end, meters=fleet.meter_ids):
+        rows.setdefault(one.meter_id, []).append(one)
+    new = [at for at, meter in enumerate(fleet.meter_ids) if reads.sent[at, 0] and meter not in there]
+    stands = [(at, rows[fleet.meter_ids[at]][0]) for at in new if len(rows.get(fleet.meter_ids[at], ())) == 1]
+    problem = ""
+    if len(stands) < len(new):
+        problem = f"{len(stands)} of {len(new)} reads stand once at their time and tenant"
+        remedy = ROWS_REMEDY
+    sent_kwh = [reads.recorded_mwh[at, 0] / 1e6 for at, _ in stands]
+    kept_kwh = [float(one.kwh or 0) for _, one in stands]
+    changed = sum(abs(kept - sent) for kept, sent in zip(kept_kwh, sent_kwh, strict=True))
+    if not problem and changed > CHANGED_AT_MOST * sum(map(abs, sent_kwh)):
+        problem = f"{sum(sent_kwh):,.1f} kWh were sent and {sum(kept_kwh):,.1f} kWh stand"
+        remedy = (
+            "The column's type rounds the energy, or a trigger changes it; its owner must let GridLens's reads pass."
+        )
+    lost_volts = sum(one.volts is None for at, one in stands if _has_volts(fleet, at))
+    if not problem and schema.require_reads().has("voltage") and lost_volts:
+        problem = f"{lost_volts} of {len(stands)} reads lost their voltage"
+        remedy = "A trigger or rule removes it; its owner must let GridLens's reads pass."
+    if problem:
+        raise DatabaseRefusedError.of_finding(
+            f"The database changes what is inserted: {problem}. Nothing was written.", remedy, reason=problem
+        )
+
+
+def _has_volts(fleet: Fleet, meter: int) -> bool:
+    """Whether a meter's reads carry a voltage; those of a meter whose history has none do not."""
+    return fleet.habits is None or not np.isnan(fleet.habits.mean_v[meter])
 
 
 def _report_supply(connection: sa.Connection, reads: Reads) -> None:

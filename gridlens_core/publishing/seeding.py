@@ -9,9 +9,10 @@ from datetime import date, datetime, timedelta
 import sqlalchemy as sa
 
 from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, day_start, floor_to_interval, grid_now, local_day
+from gridlens_core.database.bindings import BINDINGS_FILE
 from gridlens_core.database.connection import Database
 from gridlens_core.database.schema import Schema, discover
-from gridlens_core.errors import NotOnExistingDatabaseError
+from gridlens_core.errors import DatabaseNotReadyError, NotOnExistingDatabaseError
 from gridlens_core.meters.emulator import Span
 from gridlens_core.meters.fleet import Fleet, fleet_of, synthetic_fleet
 from gridlens_core.publishing import baseline
@@ -78,14 +79,45 @@ def existing_fleet(
     latest: datetime | None,
     today: date,
 ) -> Fleet:
-    """The meters of a tenant's history, going on as they did; a synthetic fleet for a tenant that has none,
-    or whose history is of that fleet."""
+    """The meters of a tenant's history, going on as they did; a synthetic fleet for a tenant whose history is of that
+    fleet, or that has none where one was asked for."""
     synthetic = _synthetic(settings, tenant_id)
     if latest is None:
+        may_synthesise(connection, schema, settings, tenant_id)
         return synthetic
     learned = learn_fleet(connection, schema, settings, tenant_id, latest, today)
     ours = dict(zip(synthetic.meter_ids, synthetic.feeder_ids, strict=True))
     return synthetic if dict(zip(learned.meter_ids, learned.feeder_ids, strict=True)) == ours else learned
+
+
+def may_synthesise(connection: sa.Connection, schema: Schema, settings: Settings, tenant_id: str) -> None:
+    """Raises DatabaseNotReadyError, with the remedy, unless a tenant without reads may get a synthetic fleet here."""
+    reads = schema.require_reads()
+    none = f"Tenant {tenant_id} has no read that this role can see in public.{reads.name}"
+    tenant_column = reads.bindings["tenant_id"]
+    if tenant_column.certainty == "guess":
+        raise DatabaseNotReadyError.of_finding(
+            f"{none}, and whether its column {tenant_column.column.name!r} names tenants is a guess.",
+            f'Set tenant_id = "NAME" in {BINDINGS_FILE}, section [{reads.name}], and name a tenant in '
+            "GRIDLENS_TENANTS as the database writes it.",
+        )
+    alike = connection.execute(
+        sa.text(
+            f"SELECT CAST({reads['tenant_id']} AS text) FROM {reads.quoted} "
+            f"WHERE lower(trim(CAST({reads['tenant_id']} AS text))) = lower(trim(:tenant_id)) LIMIT 1"
+        ),
+        {"tenant_id": tenant_id},
+    ).scalar()
+    if alike is not None:
+        raise DatabaseNotReadyError.of_finding(
+            f"{none}, but there is a tenant {alike!r}.", f"Write GRIDLENS_TENANTS={alike}."
+        )
+    if not settings.may_synthesise:
+        raise DatabaseNotReadyError.of_finding(
+            f"{none}, so there is no history to go on from.",
+            "Check GRIDLENS_TENANTS, and row security; to publish a synthetic fleet into this database all the "
+            "same, set GRIDLENS_SYNTHETIC_FLEET=true.",
+        )
 
 
 def fill_history(

@@ -179,7 +179,7 @@ def test_what_the_database_would_refuse_is_said_in_plain_words(on: Any, name: st
 
 def test_reads_that_are_changed_on_the_way_are_found_out(on: Any) -> None:
     demo, url = on(VARIANT_A, start=False)
-    load(url, before_insert("NEW.kwh := NEW.kwh / 2; RETURN NEW").replace("{}", "public.meter_reads_electric"))
+    load(url, before_insert("NEW.kwh := NEW.kwh * 0.98; RETURN NEW").replace("{}", "public.meter_reads_electric"))
     finding = found(demo)["Trial publish"]
     assert finding.state == "degraded"
     assert "kWh stand" in finding.found

@@ -21,6 +21,7 @@ DEFAULTS = {
     "GRIDLENS_TIMEZONE": "America/Chicago",
     "GRIDLENS_TARIFF_USD_PER_KWH": "0.17",
     "GRIDLENS_EXPLAIN_BUDGET_S": "3",
+    "GRIDLENS_SYNTHETIC_FLEET": "false",
     "GRIDLENS_NOW": "none",
 }
 
