@@ -10,14 +10,20 @@ import numpy as np
 
 from gridlens_core.meters.load_model import ACTIVITY, HonestReads, honest_reads
 from gridlens_core.meters.noise import Flags, Hashes, Windows, counter_hash, field
-from gridlens_core.meters.profiles import QUARTERS_PER_DAY, Floats, local_quarters
+from gridlens_core.meters.profiles import QUARTERS_PER_DAY, SLOT_MINUTES, Floats, Ints, local_quarters
 from gridlens_core.meters.traits import MeterTraits
 
 # Coefficient of variation of `persistent_noise`, by how many slots it persists; a test measures them.
-NOISE_CV = {1: 0.96, 5: 0.79}
+NOISE_CV = {1: 0.96, 2: 0.835, 3: 0.81, 5: 0.79}
 PERSISTENT_FROM_CV = 0.3  # smaller scatter, as of averaged or smoothed reads, is white noise; that of homes persists
+USUAL_MEMORY = 5  # slots, where a history says nothing of it
 MODEL_MEAN_V = 122.3  # of the load model on a 120 V base; TARGETS of real feeders 120.9-123.5
 HIGH_BASE_V = 150.0  # a history above this is not on a 120 V base
+
+
+def is_weekend(local_quarter: Ints) -> Flags:
+    """Whether local quarter hours since 1970 are of a Saturday or Sunday; 1 January 1970 was a Thursday."""
+    return np.asarray((local_quarter // QUARTERS_PER_DAY + 3) % 7 >= 5, np.bool_)
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,9 @@ class Habits:
     noise_key : of the noise of small scatter; two neighbours share one
     mirrored : whether that noise is taken with the opposite sign, so that the two cancel in the feeder's sum
     missing_share : part of the reads that were due and did not arrive
+    memory : slots over which a deviation of larger scatter lasts, one of NOISE_CV
+    weekend : energy of a day of the weekend over that of a weekday
+    minutes : interval of the history's newest reads, in most meters
     """
 
     mean_wh: Floats
@@ -38,6 +47,9 @@ class Habits:
     noise_key: Hashes
     mirrored: Flags
     missing_share: float = 0.0
+    memory: Ints | None = None
+    weekend: Floats | None = None
+    minutes: int = SLOT_MINUTES
 
     def take(self, index: Any) -> Habits:
         """Some of the meters."""
@@ -48,6 +60,8 @@ class Habits:
             mean_v=self.mean_v[index],
             noise_key=self.noise_key[index],
             mirrored=self.mirrored[index],
+            memory=None if self.memory is None else self.memory[index],
+            weekend=None if self.weekend is None else self.weekend[index],
         )
 
     @property
@@ -71,16 +85,20 @@ def habit_reads(traits: MeterTraits, habits: Habits, first_slot: int, n_slots: i
     first_slot, n_slots, timezone : as of `load_model.honest_reads`
     Returns arrays (n_meters, n_slots).
     """
-    quarter = local_quarters(first_slot, n_slots, timezone) % QUARTERS_PER_DAY
-    wh = habits.mean_wh[:, quarter]
+    local = local_quarters(first_slot, n_slots, timezone)
+    wh = habits.mean_wh[:, local % QUARTERS_PER_DAY]
+    if habits.weekend is not None:
+        wh = wh * np.where(is_weekend(local), habits.weekend[:, None], 1.0)
     even = habits.scatter < PERSISTENT_FROM_CV
     if even.any():
         weight = np.where(habits.mirrored, -habits.scatter, habits.scatter)[even, None] / NOISE_CV[1]
         pair = replace(traits.take(even), key=habits.noise_key[even], phase=np.zeros(int(even.sum()), np.int64))
         wh[even] *= np.maximum(1.0 + weight * (persistent_noise(pair, first_slot, n_slots, 1) - 1.0), 0.0)
-    if not even.all():
-        weight = np.minimum(habits.scatter[~even] / NOISE_CV[5], 1.0)[:, None]
-        wh[~even] *= 1.0 + weight * (persistent_noise(traits.take(~even), first_slot, n_slots, 5) - 1.0)
+    memory = np.full(len(wh), USUAL_MEMORY) if habits.memory is None else habits.memory
+    for length in np.unique(memory[~even]).tolist():
+        these = ~even & (memory == length)
+        weight = np.minimum(habits.scatter[these] / NOISE_CV[length], 1.0)[:, None]
+        wh[these] *= 1.0 + weight * (persistent_noise(traits.take(these), first_slot, n_slots, length) - 1.0)
     voltage_dv = honest_reads(traits, first_slot, n_slots, timezone).voltage_dv
     base = np.where(np.isnan(habits.mean_v), MODEL_MEAN_V, habits.mean_v)[:, None]
     scale = np.where(base > HIGH_BASE_V, base / MODEL_MEAN_V, 1.0)

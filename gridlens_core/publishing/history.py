@@ -3,7 +3,8 @@ A few bounded queries, whatever the size of the table; reads that an event touch
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 from statistics import mode
@@ -12,19 +13,24 @@ import numpy as np
 import sqlalchemy as sa
 
 from gridlens_core.clock import INTERVAL_MINUTES, as_utc, day_start
+from gridlens_core.database.event_log import events_in_window
 from gridlens_core.database.reads import hops, latest_read_at, select_reads
 from gridlens_core.database.schema import Schema
 from gridlens_core.errors import DatabaseNotReadyError
 from gridlens_core.meters.fleet import Fleet, fleet_of
 from gridlens_core.meters.habits import Habits
-from gridlens_core.meters.profiles import QUARTERS_PER_DAY, SLOT_MINUTES
+from gridlens_core.meters.learning import HOURS, Past, learn
+from gridlens_core.meters.noise import Flags
+from gridlens_core.meters.profiles import SLOT_MINUTES
 from gridlens_core.settings import Settings
 
 FLEET_DAYS = 3  # a meter that has not been read for longer is not continued
 MOST_DAYS = 14
 MOST_READS = 600_000  # to learn from; fewer days of a larger fleet
-HOURS = 24
-# Larger numbers in a read are error codes, as are NaN and negative numbers.
+SLICE_READS = 150_000  # in one statement: a second or two
+SILENT_HOURS = 24  # after which a meter is not continued, unless a comms outage silenced it
+REPLACED_HOURS = 2  # within which another meter of the feeder begins where one was exchanged
+# Beyond these a number in a read is a mark of something else, as is NaN.
 MOST_KWH = 100_000
 MOST_V = 100_000
 AWAY_SHARE = 0.2  # a meter that missed more of its reads was away, and says nothing about ordinary gaps
@@ -43,11 +49,85 @@ def learn_fleet(
             f"The recent reads of {tenant_id} name no feeder in {reads.name_of('feeder_id')!r}, so no fleet is learned."
         )
     fleet = fleet_of(tenant_id, list(meters), list(meters.values()), seed=settings.seed, timezone=settings.timezone)
-    minutes = interval_of(connection, schema, tenant_id, fleet.meter_ids[0], last)
-    days = min(MOST_DAYS, max(1, MOST_READS * minutes // (len(fleet) * 24 * 60)))
-    return fleet.with_habits(
-        _habits(fleet, _hourly_sums(connection, schema, fleet, last - timedelta(days=days), last), minutes)
-    )
+    days = learned_days(len(fleet), interval_of(connection, schema, tenant_id, fleet.meter_ids[0], last))
+    past = read_past(connection, schema, fleet, last - timedelta(days=days), last)
+    stays = _stays(fleet, past, last, has_outages=_has_outages(connection, schema, tenant_id, last))
+    if not stays.all():
+        past = past.take(stays[past.meter])
+        past = replace(past, meter=(np.cumsum(stays) - 1)[past.meter])
+        fleet = fleet.take(stays)
+    return fleet.with_habits(habits_of(fleet, past))
+
+
+def learned_days(meters: int, minutes: int) -> int:
+    """How many days are learned from: fewer of a larger fleet."""
+    return min(MOST_DAYS, max(1, MOST_READS * minutes // (meters * 24 * 60)))
+
+
+def read_past(connection: sa.Connection, schema: Schema, fleet: Fleet, start: datetime, end: datetime) -> Past:
+    """The fleet's reads after one time and up to another, but for those an event touched.
+
+    In slices, of meters or of time, whichever the table's index serves: no statement is long.
+    """
+    untouched = f"AND NOT {_touched_by_event()}" if schema.has_events else ""
+    row_of = {meter: row for row, meter in enumerate(fleet.meter_ids)}
+    kwh = f"coalesce(CAST(CASE WHEN {{kwh}} BETWEEN -{MOST_KWH} AND {MOST_KWH} THEN {{kwh}} END AS text), 'nan')"
+    volts = f"coalesce(CAST(CASE WHEN {{volts}} > 0 AND {{volts}} <= {MOST_V} THEN {{volts}} END AS text), 'nan')"
+    parts = []
+    for after, until, meters in _slices(fleet, start, end, by_meter=schema.newest_by_hops):
+        found = select_reads(
+            connection, schema, fleet.tenant_id,
+            f"{{meter_id}} AS meter_id, string_agg(CAST(extract(epoch FROM {{read_at}}) AS bigint) || ' ' || {kwh} "
+            f"|| ' ' || {volts}, ' ') AS reads",
+            tail=f"{untouched} GROUP BY 1", after=after, until=until, meters=meters,
+        )  # fmt: skip
+        for row in found:
+            if row.meter_id in row_of:
+                values = np.array(row.reads.split(), dtype=np.float64).reshape(-1, 3)
+                parts.append((np.full(len(values), row_of[row.meter_id]), *values.T))
+    if not parts:
+        return Past.of([], [], [], [])
+    return Past.of(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _slices(
+    fleet: Fleet, start: datetime, end: datetime, *, by_meter: bool
+) -> Iterator[tuple[datetime, datetime, tuple[str, ...] | None]]:
+    hours = max(1.0, (end - start).total_seconds() / 3600)
+    if by_meter:
+        size = max(1, int(SLICE_READS / (4 * hours)))
+        for first in range(0, len(fleet), size):
+            yield start, end, fleet.meter_ids[first : first + size]
+        return
+    step = timedelta(hours=max(1, SLICE_READS // (4 * len(fleet))))
+    while start < end:
+        yield start, min(start + step, end), None
+        start += step
+
+
+def _has_outages(connection: sa.Connection, schema: Schema, tenant_id: str, last: datetime) -> bool:
+    """Whether a comms outage of ours may be why a meter was silent lately."""
+    if not schema.has_events:
+        return False
+    events = events_in_window(connection, tenant_id, last - timedelta(hours=SILENT_HOURS), last)
+    return any(event.event_type == "comms-outage" for event in events)
+
+
+def _stays(fleet: Fleet, past: Past, last: datetime, *, has_outages: bool) -> Flags:
+    """(n_meters,) whether a meter goes on: not one that fell silent, or that another of its feeder has replaced."""
+    first, newest = np.full(len(fleet), np.inf), np.full(len(fleet), -np.inf)
+    np.minimum.at(first, past.meter, past.end)
+    np.maximum.at(newest, past.meter, past.end)
+    end = last.timestamp()
+    stays = np.ones(len(fleet), np.bool_)
+    if not has_outages:
+        stays &= newest > end - 3600 * SILENT_HOURS
+    began = past.end.min() + 86400 if len(past) else 0
+    for gone in np.flatnonzero(newest < end - 3600 * REPLACED_HOURS):
+        beside = fleet.feeder_index == fleet.feeder_index[gone]
+        came = beside & (first > max(began, newest[gone])) & (first <= newest[gone] + 3600 * REPLACED_HOURS)
+        stays[gone] &= not came.any()
+    return stays if stays.any() else np.ones(len(fleet), np.bool_)
 
 
 def interval_of(connection: sa.Connection, schema: Schema, tenant_id: str, meter_id: str, latest: datetime) -> int:
@@ -89,29 +169,6 @@ def _meters(connection: sa.Connection, schema: Schema, tenant_id: str, last: dat
     return {row.meter_id: row.feeder_id for row in connection.execute(statement, parameters)}
 
 
-def _hourly_sums(
-    connection: sa.Connection, schema: Schema, fleet: Fleet, start: datetime, end: datetime
-) -> Sequence[sa.RowMapping]:
-    """Exact sums by meter and local hour, and by local quarter hour of the whole fleet."""
-    local = "({read_at} AT TIME ZONE :timezone - interval '1 microsecond')"
-    untouched = f"AND NOT {_touched_by_event()}" if schema.has_events else ""
-    return (
-        select_reads(
-            connection, schema, fleet.tenant_id,
-            f"""{{meter_id}} AS meter_id,
-                CAST(extract(hour FROM {local}) AS int) AS hour,
-                CAST(extract(hour FROM {local}) * 4 + floor(extract(minute FROM {local}) / 15) AS int) AS quarter,
-                count(*) AS reads, sum({{exact_kwh}}) AS kwh, sum({{exact_kwh}} ^ 2) AS kwh2,
-                avg({{volts}}) FILTER (WHERE {{volts}} BETWEEN 1 AND {MOST_V}) AS volts""",
-            tail=f"AND {{kwh_column}} BETWEEN 0 AND {MOST_KWH} {untouched} GROUP BY GROUPING SETS ((1, 2), (3))",
-            values={"timezone": fleet.timezone}, after=start, until=end,
-            meters=fleet.meter_ids if schema.newest_by_hops else None,
-        )
-        .mappings()
-        .all()
-    )  # fmt: skip
-
-
 def _touched_by_event() -> str:
     """Whether an event's window reaches into the hour before the read."""
     return (
@@ -121,38 +178,23 @@ def _touched_by_event() -> str:
     )
 
 
-def _habits(fleet: Fleet, sums: Sequence[sa.RowMapping], minutes: int) -> Habits:
-    """Each meter's level and shape by the hour, refined within the hour by the whole fleet's quarter hours."""
-    row_of = {meter: row for row, meter in enumerate(fleet.meter_ids)}
-    reads, kwh, kwh2 = (np.zeros((len(fleet), HOURS)) for _ in range(3))
-    volts = np.full((len(fleet), HOURS), np.nan)
-    fleet_wh = np.full(QUARTERS_PER_DAY, np.nan)
-    to_slot = 1000.0 * SLOT_MINUTES / minutes
-    for found in sums:
-        if found["meter_id"] is None:
-            fleet_wh[found["quarter"]] = float(found["kwh"]) * to_slot / found["reads"]
-        elif found["meter_id"] in row_of:
-            at = row_of[found["meter_id"]], found["hour"]
-            reads[at], kwh[at], kwh2[at] = found["reads"], float(found["kwh"]), float(found["kwh2"])
-            volts[at] = np.nan if found["volts"] is None else found["volts"]
-    total = np.maximum(reads.sum(axis=1), 1)
-    level = kwh.sum(axis=1) / total
-    mean = np.where(reads > 0, kwh / np.maximum(reads, 1), level[:, None])
-    spread = np.maximum(kwh2 - reads * mean**2, 0).sum(axis=1) / total
-    scatter = np.sqrt(spread) / np.where(level > 0, level, 1)
-    mean_wh = np.repeat(mean * to_slot, 4, axis=1) * _within_hour(fleet_wh)
-    seen = np.nansum(volts * reads, axis=1) / np.maximum((reads * ~np.isnan(volts)).sum(axis=1), 1)
-    mean_v = np.where(np.isnan(volts).all(axis=1), np.nan, seen)
+def habits_of(fleet: Fleet, past: Past) -> Habits:
+    """Each meter's habits, from its reads."""
+    learned = learn(past, len(fleet), fleet.timezone)
     # To a hundredth of a watt-hour, so that the last bits of a sum cannot differ between machines.
-    scatter = np.round(scatter, 4)
-    noise_key, mirrored = _pairs(fleet, np.round(level * to_slot * scatter, 2))
+    scatter = np.round(learned.scatter, 4)
+    noise_key, mirrored = _pairs(fleet, np.round(np.abs(learned.level_wh) * scatter, 2))
+    known = learned.minutes[learned.minutes > 0].tolist()
     return Habits(
-        np.round(mean_wh, 2),
+        np.round(learned.mean_wh, 2),
         scatter,
-        np.round(mean_v, 2).astype(np.float64),
+        np.round(learned.mean_v, 2).astype(np.float64),
         noise_key,
         mirrored,
-        _missing_share(fleet, reads),
+        _missing_share(fleet, learned.reads),
+        learned.memory,
+        learned.weekend,
+        mode(known) if known else SLOT_MINUTES,
     )
 
 
@@ -178,12 +220,3 @@ def _missing_share(fleet: Fleet, reads: np.ndarray) -> float:
     share = 1 - reads.sum(axis=1) / np.maximum(due.sum(axis=1)[fleet.feeder_index], 1)
     usual = share[share < AWAY_SHARE]
     return round(float(usual.mean()), 5) if usual.size else 0.0
-
-
-def _within_hour(fleet_wh: np.ndarray) -> np.ndarray:
-    """(96,) each quarter hour of the fleet over the mean of its hour; 1 where the history is coarser."""
-    by_hour = fleet_wh.reshape(HOURS, 4)
-    if np.isnan(by_hour).any():
-        return np.ones(QUARTERS_PER_DAY)
-    mean = by_hour.mean(axis=1, keepdims=True)
-    return np.asarray(by_hour / np.where(mean > 0, mean, 1)).ravel()

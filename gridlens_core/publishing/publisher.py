@@ -20,6 +20,7 @@ from gridlens_core.errors import BadInputError, DatabaseRefusedError
 from gridlens_core.meters.emulator import Reads, Span, emulate
 from gridlens_core.meters.events import Event
 from gridlens_core.meters.fleet import Fleet
+from gridlens_core.meters.profiles import Ints
 from gridlens_core.publishing import baseline
 
 DEFAULT_BATCH_ROWS = 20_000
@@ -243,8 +244,19 @@ def _batches(reads: Reads, batch_rows: int) -> Iterator[dict[str, str]]:
             "feeder_id": _text_array(feeder_ids[m].tolist()),
             "read_at": _text_array(times[t].tolist()),
             "kwh": _number_array(reads.recorded_mwh[m, t].tolist(), 1_000_000, 6),
-            "voltage": _number_array(reads.voltage_dv[m, t].tolist(), 10, 1),
+            "voltage": _volts_array(reads, m, t),
         }
+
+
+def _volts_array(reads: Reads, meter: Ints, interval: Ints) -> str:
+    """Voltages; NULL for meters whose history has none."""
+    values = _number_array(reads.voltage_dv[meter, interval].tolist(), 10, 1)
+    habits = reads.fleet.habits
+    if habits is None or not np.isnan(habits.mean_v).any():
+        return values
+    without = np.isnan(habits.mean_v)[meter].tolist()
+    parts = values[1:-1].split(",")
+    return "{" + ",".join("NULL" if none else part for part, none in zip(parts, without, strict=True)) + "}"
 
 
 def _text_array(values: Sequence[str]) -> str:
@@ -254,7 +266,11 @@ def _text_array(values: Sequence[str]) -> str:
 
 def _number_array(values: Sequence[int], unit: int, digits: int) -> str:
     """Whole numbers of small units as exact decimals."""
-    return "{" + ",".join(f"{value // unit}.{value % unit:0{digits}d}" for value in values) + "}"
+    return (
+        "{"
+        + ",".join(f"{'-' * (value < 0)}{abs(value) // unit}.{abs(value) % unit:0{digits}d}" for value in values)
+        + "}"
+    )
 
 
 def local_days(start: datetime, end: datetime, minutes: int, timezone: str) -> Iterator[Span]:
