@@ -15,7 +15,6 @@ from typing import Any, NoReturn
 from pydantic import BaseModel
 
 from gridlens_core.api.answers import EventFacts, PublishAnswer, QuickcheckAnswer, RehearseAnswer
-from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES
 from gridlens_core.database.connection import connect
 from gridlens_core.database.queries import EVENTS_MIGRATION
 from gridlens_core.demo.demo import Demo, Published
@@ -68,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     how_often = publish_options.add_mutually_exclusive_group()
     how_often.add_argument("--cycles", type=int, default=1, help="how many (default 1)")
     how_often.add_argument("--every", type=float, metavar="SECONDS", help="go on, one cycle each SECONDS")
-    publish_options.add_argument("--interval", type=int, default=DEFAULT_INTERVAL_MINUTES, help="minutes")
+    publish_options.add_argument("--interval", type=int, help="minutes (default: as the history has it)")
     publish_options.set_defaults(run=publish)
 
     event_options = commands.add_parser("event", help="trigger an event")
@@ -100,6 +99,8 @@ def check(demo: Demo, options: argparse.Namespace) -> None:
         for one in findings:
             remedy = f"  Remedy: {one.remedy}" if one.remedy else ""
             print(f"{one.state:<8}  {one.what:<{widest}}  {one.found}{remedy}")
+            for row in one.table:
+                print(f"{'':<{widest + 12}}{', '.join(f'{name} {value}' for name, value in row.items())}")
     blocked = [one for one in findings if one.state == "blocked"]
     if blocked:
         more = f" (and {len(blocked) - 1} more)" if len(blocked) > 1 else ""
@@ -127,7 +128,8 @@ def publish(demo: Demo, options: argparse.Namespace) -> None:
         return
     timer = AutoPublishers(lambda tenant, minutes: _log(demo.publish(tenant, interval_minutes=minutes)))
     with _until_told_to_stop() as stopped:
-        timer.start(demo.session.database, tenant_id, options.every, options.interval)
+        interval = options.interval or demo.usual_interval(tenant_id)
+        timer.start(demo.session.database, tenant_id, options.every, interval)
         said = None
         try:
             # Not one long wait: on Windows it would keep signals waiting too.

@@ -5,7 +5,6 @@ from datetime import datetime
 import streamlit as st
 
 from gridlens_core import words
-from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES
 from gridlens_core.display.control_room import ControlRoom, RunningEvent
 from gridlens_core.explanation.moment import CHART_HOURS
 from gridlens_core.explanation.why import Why
@@ -95,7 +94,7 @@ def set_auto(wanted: bool) -> None:
         if wanted:
             if demo.auto_state(tenant).running:
                 return "Intervals are published on a timer already."
-            demo.auto.start(demo.session.database, tenant, AUTO_SECONDS, DEFAULT_INTERVAL_MINUTES)
+            demo.auto.start(demo.session.database, tenant, AUTO_SECONDS, demo.usual_interval(tenant))
             return f"Publishing an interval every {AUTO_SECONDS} seconds."
         if demo.auto.stop(tenant):
             return "Publishing on a timer is off."

@@ -62,6 +62,9 @@ def preflight() -> None:
         for one in found:
             if one.state != "passed":
                 st.markdown(_look.finding(one))
+            if one.table:
+                with st.expander(_look.plain(one.what), key="table_" + one.what):
+                    st.dataframe(list(one.table), hide_index=True)
         passed = [one for one in found if one.state == "passed"]
         with st.expander(f"{len(passed)} of {words.plural(len(found), 'check')} passed", key="passed"):
             st.markdown("\n".join(f"- {_look.finding(one)}" for one in passed))

@@ -5,7 +5,6 @@ from datetime import datetime
 import streamlit as st
 
 from gridlens_core import words
-from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES
 from gridlens_core.display.branding import renamed
 from gridlens_core.display.control_room import ControlRoom
 from pages import _data, _frame, _look, _room
@@ -57,7 +56,7 @@ def play(seconds: float) -> None:
         demo = _data.demo()
         follow()
         if demo.auto_state(tenant).every_seconds != seconds:
-            demo.auto.start(demo.session.database, tenant, seconds, DEFAULT_INTERVAL_MINUTES)
+            demo.auto.start(demo.session.database, tenant, seconds, demo.usual_interval(tenant))
         return f"Publishing an interval every {seconds:g} seconds."
 
     _frame.act(start)

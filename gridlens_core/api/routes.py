@@ -86,8 +86,18 @@ class TenantBody(Body):
     tenant_id: TenantId
 
 
-class PublishBody(TenantBody):
+class IntervalBody(TenantBody):
+    """The default of 15 minutes is that of a history of 15: where the key is left out, the history's own is meant."""
+
     interval_minutes: IntervalMinutes = DEFAULT_INTERVAL_MINUTES
+
+    @property
+    def asked_interval(self) -> int | None:
+        """The interval that was asked for; None for that of the history."""
+        return self.interval_minutes if "interval_minutes" in self.model_fields_set else None
+
+
+class PublishBody(IntervalBody):
     batch_size: Annotated[float, BeforeValidator(_bounded)] = Field(
         DEFAULT_BATCH_ROWS, gt=0, description="rows per batch sent to the database, any positive number"
     )
@@ -120,17 +130,15 @@ class TheftBody(EventBody):
     pattern: Pattern = Field("bypass", description=", ".join(PATTERNS))
 
 
-class RehearseBody(TheftBody):
+class RehearseBody(TheftBody, IntervalBody):
     event_type: EventType = Field(description=", ".join(EVENT_TYPES))
     cycles: Whole = Field(4, ge=1, le=MOST_CYCLES, description=f"1 to {MOST_CYCLES}")
-    interval_minutes: IntervalMinutes = DEFAULT_INTERVAL_MINUTES
 
 
-class AutoStartBody(TenantBody):
+class AutoStartBody(IntervalBody):
     every_seconds: float = Field(
         5, ge=MIN_SECONDS, le=MAX_SECONDS, description=f"{MIN_SECONDS} to {MAX_SECONDS} seconds"
     )
-    interval_minutes: IntervalMinutes = DEFAULT_INTERVAL_MINUTES
 
 
 TenantQuery = Annotated[str, Query(alias="tenantId", min_length=1, max_length=200)]
@@ -168,7 +176,7 @@ def build_api(demo: Demo) -> FastAPI:
         return PublishAnswer.of(
             demo.publish(
                 body.tenant_id,
-                interval_minutes=body.interval_minutes,
+                interval_minutes=body.asked_interval,
                 cycles=body.cycles,
                 batch_rows=math.ceil(body.batch_size),
             )
@@ -200,7 +208,7 @@ def build_api(demo: Demo) -> FastAPI:
                 body.tenant_id,
                 body.request(body.event_type, body.pattern),
                 cycles=body.cycles,
-                interval_minutes=body.interval_minutes,
+                interval_minutes=body.asked_interval,
             )
         )
 
@@ -245,7 +253,8 @@ def build_api(demo: Demo) -> FastAPI:
     def auto_start(body: AutoStartBody) -> AutoAnswer:
         """Publishes on a timer until stopped; a timer that runs gets the new times."""
         demo.desk.fleet(body.tenant_id)
-        state = demo.auto.start(demo.session.database, body.tenant_id, body.every_seconds, body.interval_minutes)
+        minutes = body.asked_interval or demo.usual_interval(body.tenant_id)
+        state = demo.auto.start(demo.session.database, body.tenant_id, body.every_seconds, minutes)
         return AutoAnswer(tenant_id=body.tenant_id, auto=AutoFacts.model_validate(state))
 
     @writes.post("/ami/auto/stop")

@@ -10,13 +10,20 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, Clock, check_interval, floor_to_interval
+from gridlens_core.clock import (
+    DEFAULT_INTERVAL_MINUTES,
+    INTERVAL_MINUTES,
+    Clock,
+    check_interval,
+    floor_to_interval,
+    local_day,
+)
 from gridlens_core.clock import grid_now as grid_clock
 from gridlens_core.database.embedded import start_embedded
 from gridlens_core.database.event_log import end_all_events, end_event, get_event, insert_event
 from gridlens_core.database.queries import query
 from gridlens_core.database.reads import reads_of
-from gridlens_core.database.schema import READS_TABLE
+from gridlens_core.database.schema import READS_TABLE, Schema
 from gridlens_core.demo.desk import KpiDesk
 from gridlens_core.demo.session import Session, StartDatabase
 from gridlens_core.errors import BadInputError, DatabaseNotReadyError
@@ -29,6 +36,8 @@ from gridlens_core.meters.events import Event, EventRequest
 from gridlens_core.meters.fleet import Fleet
 from gridlens_core.publishing import baseline, seeding
 from gridlens_core.publishing.auto import AutoPublishers, AutoState
+from gridlens_core.publishing.history import learned_until
+from gridlens_core.publishing.playback import Playback, play_back
 from gridlens_core.publishing.publisher import (
     DEFAULT_BATCH_ROWS,
     Cycle,
@@ -97,20 +106,30 @@ class Demo:
         self,
         tenant_id: str,
         *,
-        interval_minutes: int = DEFAULT_INTERVAL_MINUTES,
+        interval_minutes: int | None = None,
         cycles: int = 1,
         batch_rows: int = DEFAULT_BATCH_ROWS,
     ) -> Published:
-        """Publishes the next intervals, each a transaction of its own."""
-        check_interval(interval_minutes)
+        """Publishes the next intervals, each a transaction of its own; None for the interval of the history."""
+        if interval_minutes is not None:
+            check_interval(interval_minutes)
         if not 1 <= cycles <= MAX_CYCLES:
             raise BadInputError.of("cycles", cycles, f"1 to {MAX_CYCLES}")
         self.session.check_tenant(tenant_id)
         self.session.require_events()
+        minutes = interval_minutes or self.usual_interval(tenant_id)
         numbers = range(1, cycles + 1)
-        done = [self._cycle(tenant_id, interval_minutes, batch_rows, is_last=number == cycles) for number in numbers]
+        done = [self._cycle(tenant_id, minutes, batch_rows, is_last=number == cycles) for number in numbers]
         after = self.desk.kpis_at(tenant_id, done[-1][0].read_at, self.settings.explain_budget_s)
         return Published(tuple(cycle for cycle, _ in done), done[0][1], after)
+
+    def usual_interval(self, tenant_id: str) -> int:
+        """The interval that publishing goes on with: that of the tenant's history."""
+        if self.session.site.may_put_right:
+            return DEFAULT_INTERVAL_MINUTES
+        habits = self.desk.fleet(tenant_id).habits
+        known = habits is not None and habits.minutes in INTERVAL_MINUTES
+        return habits.minutes if habits is not None and known else DEFAULT_INTERVAL_MINUTES
 
     def _cycle(self, tenant_id: str, minutes: int, batch_rows: int, *, is_last: bool) -> tuple[Cycle, Kpis | None]:
         """One cycle with the KPIs before it. It does not wait for views that do not answer in time.
@@ -130,6 +149,8 @@ class Demo:
             seen = None
             first = None
             if not self.session.site.may_put_right and (tenant_id, self.desk.today(now)) not in self._proven:
+                if fleet.habits is not None and latest is not None:
+                    self.played_back(connection, schema, fleet, latest, now).require()
                 first = Span(now, minutes)
                 there = reads_of(connection, schema, tenant_id, at=first.end, meters=fleet.meter_ids)
             if self.session.site.may_put_right:
@@ -149,6 +170,14 @@ class Demo:
         if self.desk.today(cycle.read_at + timedelta(minutes=minutes)) != self.desk.today(cycle.read_at):
             self.desk.close_day(tenant_id)
         return cycle, before
+
+    def played_back(
+        self, connection: sa.Connection, schema: Schema, fleet: Fleet, latest: datetime, grid_now: datetime
+    ) -> Playback:
+        """The last day of a history before today, emulated from the days before it."""
+        today = local_day(grid_now, self.settings.timezone)
+        last = learned_until(connection, schema, fleet.tenant_id, latest, today, self.settings.timezone)
+        return play_back(connection, schema, fleet, last)
 
     def why_not(self, event_type: str) -> str | None:
         """Why an event of this type cannot be shown in this database; None where it can."""
@@ -179,12 +208,13 @@ class Demo:
         request: EventRequest,
         *,
         cycles: int = 4,
-        interval_minutes: int = DEFAULT_INTERVAL_MINUTES,
+        interval_minutes: int | None = None,
     ) -> Rehearsal:
         """The path the KPIs would take; everything is rolled back."""
         fleet = self._check(tenant_id, request)
         site, wall = self.session.site, self.session.clock()
-        plan = Plan(self.session.schema, fleet, wall, check_interval(interval_minutes), supply=site.keeps_supply)
+        minutes = check_interval(interval_minutes or self.usual_interval(tenant_id))
+        plan = Plan(self.session.schema, fleet, wall, minutes, supply=site.keeps_supply)
         with self.session.transaction() as connection:
             event = request.checked(tenant_id, plan.grid_now(connection))
             return rehearse(connection, plan, event, self.desk.reader(tenant_id), cycles)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,12 +22,13 @@ TRIAL_TIMEOUT_S, TRIAL_LOCK_S = 15, 2
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the preflight; a `remedy` is there where something can be done."""
+    """One line of the preflight; a `remedy` is there where something can be done, a `table` of figures."""
 
     what: str
     state: State
     found: str
     remedy: str = ""
+    table: Sequence[Mapping[str, object]] = ()
 
 
 @dataclass(frozen=True)

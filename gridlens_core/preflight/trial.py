@@ -28,7 +28,7 @@ from gridlens_core.meters.fleet import Fleet
 from gridlens_core.preflight.findings import Finding, Inspected, rolled_back
 from gridlens_core.preflight.fitness import TITLES, WHOLE_VIEW
 from gridlens_core.publishing import seeding as startup
-from gridlens_core.publishing.history import interval_of
+from gridlens_core.publishing.playback import Playback
 from gridlens_core.publishing.publisher import ROWS_REMEDY, check_stands, read_grid_now, write_reads
 
 FAR_AHEAD = timedelta(days=2)  # of the grid clock, more than a demo runs
@@ -54,21 +54,38 @@ def history(inspected: Inspected, trial: bool) -> Iterator[Finding]:
         with inspected.reading() as connection:
             today = local_day(now, demo.settings.timezone)
             fleet = startup.existing_fleet(connection, schema, demo.settings, tenant_id, latest, today)
-    minutes = DEFAULT_INTERVAL_MINUTES
-    if latest is not None:
+    minutes = fleet.habits.minutes if fleet.habits is not None else DEFAULT_INTERVAL_MINUTES
+    yield _fleet(fleet, minutes, learned=fleet.habits is not None)
+    if fleet.habits is not None and latest is not None:
         with inspected.reading() as connection:
-            minutes = interval_of(connection, schema, tenant_id, fleet.meter_ids[0], latest)
-    yield _fleet(fleet, minutes, learned=latest is not None)
-    if minutes != DEFAULT_INTERVAL_MINUTES:
-        yield Finding(
-            "History: interval", "degraded",
-            f"reads come every {minutes} minutes, and the dashboard publishes every {DEFAULT_INTERVAL_MINUTES}",
-            f"Publish with --interval {minutes}, or intervalMinutes {minutes} in the API.",
-        )  # fmt: skip
+            played = demo.played_back(connection, schema, fleet, latest, now)
+        yield from _playback(played, demo.settings.timezone)
+        trial = trial and not played.problems
     if not trial:
         yield Finding("Trial publish", "degraded", "not tried", "Remove what is blocked, and check again.")
         return
     yield from _trial(inspected, fleet, minutes)
+
+
+def _playback(played: Playback, timezone: str) -> Iterator[Finding]:
+    what = "History: playback"
+    day = f"{words.clock_time(played.start, timezone)} to {words.clock_time(played.end, timezone)}"
+    for number, one in enumerate(played.problems, start=1):
+        nth = f" ({number})" if number > 1 else ""
+        yield Finding(what + nth, "blocked", one.found, one.remedy, played.table() if number == 1 else ())
+    if played.problems:
+        return
+    if played.note:
+        yield Finding(what, "degraded", f"not played back: {played.note}", "Let two whole days of reads come in first.")
+        return
+    worst = max(played.feeders, key=lambda one: abs(one.off))
+    yield Finding(
+        what, "passed",
+        f"{day}, from the days before: {words.plural(len(played.feeders), 'feeder')} within "
+        f"{abs(100 * worst.off):.1f} % of what was there, {played.far_meters} of {played.meters} meters off by more "
+        f"than half; {played.reads[1]:,.1f} reads an interval, {played.reads[0]:,.1f} were there",
+        table=played.table(),
+    )  # fmt: skip
 
 
 def _freshness(demo: Demo, tenant_id: str, latest: datetime | None, wall: datetime) -> Finding:

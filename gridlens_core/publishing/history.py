@@ -41,8 +41,7 @@ def learn_fleet(
 ) -> Fleet:
     """The tenant's meters with their habits, learned from before the local day `today`: the same all day long."""
     reads = schema.require_reads()
-    # A history that began today is learned from its reads so far.
-    last = latest_read_at(connection, schema, tenant_id, day_start(today, settings.timezone)) or latest
+    last = learned_until(connection, schema, tenant_id, latest, today, settings.timezone)
     meters = _meters(connection, schema, tenant_id, last)
     if not meters:
         raise DatabaseNotReadyError(
@@ -57,6 +56,13 @@ def learn_fleet(
         past = replace(past, meter=(np.cumsum(stays) - 1)[past.meter])
         fleet = fleet.take(stays)
     return fleet.with_habits(habits_of(fleet, past))
+
+
+def learned_until(
+    connection: sa.Connection, schema: Schema, tenant_id: str, latest: datetime, today: date, timezone: str
+) -> datetime:
+    """The newest interval before `today`; of a history that began today the newest there is."""
+    return latest_read_at(connection, schema, tenant_id, day_start(today, timezone)) or latest
 
 
 def learned_days(meters: int, minutes: int) -> int:
