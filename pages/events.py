@@ -8,7 +8,6 @@ from gridlens_core import words
 from gridlens_core.display import kpi_words
 from gridlens_core.explanation.catalogue import ALL
 from gridlens_core.explanation.receipts import Line, Receipt
-from gridlens_core.meters.voltage_limits import LOW_VOLTAGE_V
 from pages import _charts, _data, _explain, _frame, _leave_behind, _look
 
 MOST_RECEIPTS = 8
@@ -96,7 +95,7 @@ def receipt_words(receipt: Receipt, timezone: str) -> str:
     times = f"{words.date_time(event.starts_at, timezone)} to {words.date_time(event.ends_at, timezone)}"
     reads = (
         f"{words.count(truth.reads_altered)} reads changed, {words.count(truth.reads_missing)} missing, "
-        f"{words.count(truth.reads_low_voltage)} under {LOW_VOLTAGE_V:.0f} V"
+        f"{words.count(truth.reads_low_voltage)} under {truth.low_voltage_v:.0f} V"
     )
     at = receipt.measured_at
     measured = "not measured" if at is None else f"measured at {words.clock_time(at, timezone)}"

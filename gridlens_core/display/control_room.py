@@ -16,7 +16,7 @@ from gridlens_core.explanation.kpis import Kpis
 from gridlens_core.explanation.moment import CHART_HOURS, Moment
 from gridlens_core.explanation.truth import Truth
 from gridlens_core.meters.events import Event
-from gridlens_core.meters.voltage_limits import LOW_VOLTAGE_V
+from gridlens_core.meters.voltage_limits import RANGE_A
 
 AHEAD_SHADED = timedelta(hours=2)  # windows of events that the chart's right edge may reach into
 
@@ -102,17 +102,19 @@ def _running(at: Moment, event: Event, labels: Mapping[str, Label]) -> RunningEv
 def meter_states(at: Moment) -> tuple[MeterState, ...]:
     """Every meter's state in the latest interval, in the fleet's order."""
     return tuple(
-        MeterState(meter, feeder, *_state(at.latest.get(meter), at.kpis.named.get(meter)))
-        for meter, feeder in zip(at.fleet.meter_ids, at.fleet.feeder_ids, strict=True)
+        MeterState(meter, feeder, *_state(at.latest.get(meter), at.kpis.named.get(meter), RANGE_A[0] * nominal_v))
+        for meter, feeder, nominal_v in zip(
+            at.fleet.meter_ids, at.fleet.feeder_ids, at.fleet.nominal_v.tolist(), strict=True
+        )
     )
 
 
-def _state(read: Read | None, evidence: str | None) -> tuple[str, str]:
+def _state(read: Read | None, evidence: str | None, limit_v: float) -> tuple[str, str]:
     if read is None:
         return "silent", "no read in the latest interval"
     volts = "" if read.volts is None else f", {read.volts:.1f} V"
     kwh = "no energy" if read.kwh is None else f"{read.kwh:.2f} kWh"
     latest = f"{kwh}{volts} in the latest interval"
-    if read.volts is not None and read.volts < LOW_VOLTAGE_V:
+    if read.volts is not None and read.volts < limit_v:
         return "low-voltage", latest
     return ("named", evidence) if evidence else ("normal", latest)

@@ -12,7 +12,6 @@ from gridlens_core.explanation.moment import Moment
 from gridlens_core.explanation.truth import Truth
 from gridlens_core.explanation.why import Why, total
 from gridlens_core.meters.events import Event
-from gridlens_core.meters.voltage_limits import LOW_VOLTAGE_V
 
 
 def capital(text: str) -> str:
@@ -40,7 +39,7 @@ def _cost(at: Moment, event: Event, truth: Truth) -> str:
         cost = words.dollars(truth.kwh_not_recorded * at.tariff_usd_per_kwh)
         return f": {words.energy(truth.kwh_not_recorded)} went unrecorded, {cost}"
     if event.event_type == "voltage-sag":
-        return f": {words.plural(truth.reads_low_voltage, 'read')} under {LOW_VOLTAGE_V:.0f} V"
+        return f": {words.plural(truth.reads_low_voltage, 'read')} under {truth.low_voltage_v:.0f} V"
     if event.event_type == "comms-outage":
         return f": {words.plural(truth.reads_missing, 'read')} did not arrive, which is not a loss"
     return ""
@@ -67,7 +66,7 @@ def of_event(at: Moment, event: Event, labels: Mapping[str, Label]) -> str:
     if event.event_type == "voltage-sag":
         return (
             f"{where} since {since}: {words.count(truth.reads_low_voltage)} of {words.count(truth.reads_due)} reads of "
-            f"{meters} under {LOW_VOLTAGE_V:.0f} V. No energy is lost. Ends at {until}.{odd}"
+            f"{meters} under {truth.low_voltage_v:.0f} V. No energy is lost. Ends at {until}.{odd}"
         )
     if event.event_type == "comms-outage":
         return (

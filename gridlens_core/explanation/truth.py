@@ -29,7 +29,7 @@ from gridlens_core.meters.events import Event
 from gridlens_core.meters.fleet import Fleet
 from gridlens_core.meters.noise import Flags
 from gridlens_core.meters.profiles import SLOT_MINUTES, Floats, Ints
-from gridlens_core.meters.voltage_limits import LOW_VOLTAGE_V
+from gridlens_core.meters.voltage_limits import LOW_VOLTAGE_V, RANGE_A
 
 SLOTS_PER_YEAR = 365.25 * 24 * 60 / SLOT_MINUTES
 
@@ -48,10 +48,12 @@ class Truth:
         was written is not one
     reads_missing : did not arrive while it silenced them, and ordinarily would have; the same for any outage
         over the same reads
-    reads_low_voltage : arrived under LOW_VOLTAGE_V while it sagged them; the same for any sag over the same reads
+    reads_low_voltage : arrived under 0.95 of their nominal voltage while it sagged them; the same for any sag over
+        the same reads
     kwh_not_recorded : delivered and read, but not recorded because of it [kWh]
     kwh_unread : honest energy of the missing reads [kWh]
     kwh_a_year : what would go unrecorded in a year at this severity, beside the thefts before it [kWh]
+    low_voltage_v : what that limit is for most of the meters [V]
     """
 
     meters: int
@@ -62,6 +64,7 @@ class Truth:
     kwh_not_recorded: float
     kwh_unread: float
     kwh_a_year: float
+    low_voltage_v: float = LOW_VOLTAGE_V
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,8 @@ class Ledger:
             elif event.event_type == "voltage-sag":
                 changed, sagged = _sag_reads(account, self._events, event)
                 altered += int((changed & until).sum())
-                low += int((sagged & until & (account.voltage_dv < 10 * LOW_VOLTAGE_V)).sum())
+                limit_dv = 10 * RANGE_A[0] * account.honest.fleet.nominal_v[:, None]
+                low += int((sagged & until & (account.voltage_dv < limit_dv)).sum())
             elif event.event_type == "comms-outage":
                 silenced = here & ~account.arrived & account.honest.sent
                 missing += int(silenced.sum())
@@ -120,6 +124,7 @@ class Ledger:
             kwh_not_recorded=kept_mwh / 1_000_000,
             kwh_unread=unread_wh / 1000,
             kwh_a_year=_kwh_a_year(self._fleet, event, self._events, min(grid_now, event.ends_at)),
+            low_voltage_v=self._fleet.low_voltage_v,
         )
 
     def kwh_not_recorded(self, start: datetime) -> float:
@@ -199,8 +204,12 @@ def _sag_reads(account: _Account, events: Sequence[Event], event: Event) -> tupl
     misfit = np.abs(account.voltage_dv - value)
     acted = np.zeros(value.shape, dtype=np.int64)
     own, changed = 0, np.zeros(value.shape, dtype=bool)
-    for number, sag in enumerate((one for one in events if one.event_type == "voltage-sag"), 1):
-        after = np.where(account.where(sag), np.minimum(value, sagged_dv(honest_dv, sag.fraction)), value)
+    for number, sag in enumerate(
+        (one for one in events if one.event_type == "voltage-sag" and one.severity_is_fraction), 1
+    ):
+        nominal_v = account.honest.fleet.nominal_v[:, None]
+        sagged = np.minimum(value, sagged_dv(honest_dv, sag.fraction, nominal_v))
+        after = np.where(account.where(sag), sagged, value)
         if sag.id == event.id:
             own, changed = number, after != value
         value = after

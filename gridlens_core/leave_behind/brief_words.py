@@ -13,7 +13,6 @@ from gridlens_core.explanation.receipts import Receipt
 from gridlens_core.explanation.why import total
 from gridlens_core.leave_behind.brief import Brief, KpiRow
 from gridlens_core.meters.events import Event
-from gridlens_core.meters.voltage_limits import LOW_VOLTAGE_V
 
 MOST_EVENTS = 5  # rows that a page and a slide have room for; the sums are of all
 MOST_LETTERS = 14  # of a feeder's or meter's name in a table
@@ -173,7 +172,7 @@ def _event_row(brief: Brief, receipt: Receipt) -> tuple[str, ...]:
     theft = event.event_type == "theft"
     reads, energy = {
         "theft": (f"{words.count(truth.reads_altered)} changed", f"{words.energy(truth.kwh_not_recorded)} unrecorded"),
-        "voltage-sag": (f"{words.count(truth.reads_low_voltage)} under {LOW_VOLTAGE_V:.0f} V", "none lost"),
+        "voltage-sag": (f"{words.count(truth.reads_low_voltage)} under {truth.low_voltage_v:.0f} V", "none lost"),
         "comms-outage": (f"{words.count(truth.reads_missing)} missing", f"{words.energy(truth.kwh_unread)} unread"),
     }.get(event.event_type, (words.UNKNOWN, words.UNKNOWN))
     return (

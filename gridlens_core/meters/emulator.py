@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -91,14 +92,15 @@ def emulate(fleet: Fleet, span: Span, events: Sequence[Event], missing_share: fl
     sent = ~_missing(fleet, span, missing_share)
     for event in events:
         times = event_intervals(event, span)
-        if not times.any():
+        if not times.any() or not (event.severity_is_fraction or event.event_type == "comms-outage"):
             continue
         where = np.ix_(event_meters(event, fleet), times)
         if event.event_type == "theft":
             left = 1.0 - theft_share(event, span, fleet.timezone)[times]
             recorded_mwh[where] = np.rint(recorded_mwh[where] * left).astype(np.int64)
         elif event.event_type == "voltage-sag":
-            voltage_dv[where] = np.minimum(voltage_dv[where], sagged_dv(honest_dv[where], event.fraction))
+            nominal_v = fleet.nominal_v[where[0]]
+            voltage_dv[where] = np.minimum(voltage_dv[where], sagged_dv(honest_dv[where], event.fraction, nominal_v))
         elif event.event_type == "comms-outage":
             sent[where] = False
     return Reads(fleet, span, honest_wh, recorded_mwh, voltage_dv, sent, supply_wh(fleet, honest_wh, span.minutes))
@@ -141,16 +143,20 @@ def supply_wh(fleet: Fleet, honest_wh: Ints, interval_minutes: int) -> Ints:
     return delivered + technical_loss_wh(mean_wh[:, None], delivered, interval_minutes / SLOT_MINUTES)
 
 
-def sagged_dv(honest_dv: Ints, severity: float) -> Ints:
-    """Voltage under a sag, within SAG_LIMITS_DV (docs/contracts.md, "What an event does to a read").
+def sagged_dv(honest_dv: Ints, severity: float, nominal_v: Any = NOMINAL_V) -> Ints:
+    """Voltage under a sag, within SAG_LIMITS_DV (docs/contracts.md, "What an event does to a read"), or the same
+    shares of another nominal voltage.
 
     honest_dv : any shape [tenths of a volt]
     severity : fraction, 0 to 1
+    nominal_v : one, or of a shape that is broadcast against honest_dv [V]
     Returns the same shape [tenths of a volt].
     """
-    spread = np.clip((honest_dv - SAG_REFERENCE_DV) // 10, -SAG_SPREAD_DV, SAG_SPREAD_DV)
+    scale = nominal_v / NOMINAL_V
+    on_base = np.rint(honest_dv / scale).astype(np.int64)
+    spread = np.clip((on_base - SAG_REFERENCE_DV) // 10, -SAG_SPREAD_DV, SAG_SPREAD_DV)
     level = SAG_TOP_DV - round(SAG_DEPTH_DV * severity)
-    return np.asarray(np.clip(level + spread, *SAG_LIMITS_DV), dtype=np.int64)
+    return np.asarray(np.rint(np.clip(level + spread, *SAG_LIMITS_DV) * scale), dtype=np.int64)
 
 
 def event_meters(event: Event, fleet: Fleet) -> Flags:

@@ -94,10 +94,17 @@ class Event:
 
     @property
     def fraction(self) -> float:
-        """Severity as a fraction from 0 to 1, whatever another service wrote."""
+        """Severity as a fraction from 0 to 1, whatever another service wrote; 0 where it is no fraction."""
+        if not self.severity_is_fraction:
+            return 0.0
         unknown = self.severity is None or self.severity.is_nan()
         severity = SEVERITY_IF_ABSENT if unknown else Decimal(self.severity or 0)
         return float(min(max(severity, Decimal(0)), Decimal(1)))
+
+    @property
+    def severity_is_fraction(self) -> bool:
+        """Whether the severity is from 0 to 1, or not known; 70 may mean 70 % or anything, and does nothing."""
+        return self.severity is None or self.severity.is_nan() or 0 <= self.severity <= 1
 
     @property
     def kind(self) -> EventKind:

@@ -16,6 +16,7 @@ from gridlens_core.meters.gaps import MISSING_SHARE
 from gridlens_core.meters.habits import Habits, habit_reads
 from gridlens_core.meters.load_model import HonestReads, honest_reads
 from gridlens_core.meters.traits import MeterTraits, meter_traits
+from gridlens_core.meters.voltage_limits import NOMINAL_V, RANGE_A, nominal_of
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,17 @@ class Fleet:
     def mean_wh_per_slot(self) -> NDArray[np.float64]:
         """(n_meters,) long-run energy of a quarter hour [Wh]."""
         return self.traits.mean_wh_per_slot if self.habits is None else self.habits.mean_wh_per_slot
+
+    @cached_property
+    def nominal_v(self) -> NDArray[np.float64]:
+        """(n_meters,) what each meter's service is built for [V], by its own usual voltage."""
+        usual = [NOMINAL_V] * len(self) if self.habits is None else self.habits.mean_v.tolist()
+        return np.array([nominal_of(volts) for volts in usual], dtype=np.float64)
+
+    @property
+    def low_voltage_v(self) -> float:
+        """Under it a read of most of the meters is a low-voltage interval [V]."""
+        return RANGE_A[0] * (float(np.median(self.nominal_v)) if len(self) else NOMINAL_V)
 
     def honest_slots(self, first_slot: int, n_slots: int) -> HonestReads:
         """Honest reads (n_meters, n_slots), by the load model or by the meters' own habits."""

@@ -101,8 +101,8 @@ def test_every_fraction_and_duration_in_the_range_is_taken_as_given(severity: fl
         pytest.param("NaN", 0.5, id="not a number"),
         pytest.param("0.7", 0.7, id="a fraction"),
         pytest.param("-3", 0.0, id="below the range"),
-        pytest.param("70", 1.0, id="above the range"),
-        pytest.param("Infinity", 1.0, id="endless"),
+        pytest.param("70", 0.0, id="no fraction, which does nothing"),
+        pytest.param("Infinity", 0.0, id="endless"),
         pytest.param("0", 0.0, id="nothing"),
     ],
 )
