@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy import exc
 
+from gridlens_core.database.driver_values import read_any_value
 from gridlens_core.database.entra import default_credential, use_tokens, wants_token
 from gridlens_core.errors import (
     DatabaseBusyError,
@@ -32,6 +34,10 @@ _CONNECTION_REASONS = (
     ("no password supplied", "the server asks for a password and none was given"),
     ("no pg_hba.conf entry", "the server does not admit this user from this address"),
     ("server does not support SSL", "the server does not offer TLS, and the connection asks for it"),
+    ("does not match host name", "the server's certificate is of another host name"),
+    ("invalid port number", "the port in DATABASE_URL is none: 1 to 65535"),
+    ("invalid channel_binding value", "DATABASE_URL carries a channel_binding that PostgreSQL does not know"),
+    ("channel binding", "the server does not offer the channel binding that DATABASE_URL asks for"),
     ("certificate verify failed", "the server's certificate could not be verified"),
     ("root certificate file", "the file of trusted certificates is missing"),
     ("too many connections", "the server has no free connection"),
@@ -96,7 +102,10 @@ class Database:
         url = self.engine.url
         if self.is_local:
             return "embedded PostgreSQL"
-        return f"{url.host or 'local socket'}:{url.port or 5432}/{url.database or ''}"
+        hosts = [host for host in hosts_of(url) if not host.startswith("/")]
+        if len(hosts) > 1:
+            return f"{' or '.join(hosts)}/{url.database or ''}"
+        return f"{hosts[0] if hosts else 'local socket'}:{url.port or 5432}/{url.database or ''}"
 
     @contextmanager
     def transaction(
@@ -129,7 +138,9 @@ def connect(url: str, *, is_local: bool) -> Database:
     Raises SettingsError if `url` cannot be read.
     """
     try:
-        parsed = sa.make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+psycopg2")
+        parsed = sa.make_url(_hosts_apart(url.replace("postgres://", "postgresql://", 1))).set(
+            drivername="postgresql+psycopg2"
+        )
     except (exc.ArgumentError, ValueError):  # whose message may show the address
         raise SettingsError(
             "DATABASE_URL is no address; accepted: postgresql://USER:PASSWORD@HOST:5432/DATABASE, "
@@ -147,14 +158,35 @@ def connect(url: str, *, is_local: bool) -> Database:
         hide_parameters=True,
         connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "gridlens"},
     )
+    sa.event.listen(engine, "connect", read_any_value)
     if wants_token(parsed):
         use_tokens(engine, default_credential())
     return Database(engine, is_local)
 
 
+def hosts_of(url: sa.URL) -> tuple[str, ...]:
+    """Every host that an address names, wherever it names them, without ports; a folder is a socket's."""
+    said = url.host or url.query.get("host", "")
+    several = [one.strip() for part in ([said] if isinstance(said, str) else said) for one in part.split(",")]
+    return tuple(re.sub(r"(?<=[^:]):\d+$", "", one) if one.count(":") == 1 else one for one in several if one)
+
+
+def is_socket(url: sa.URL) -> bool:
+    """Whether the address leads to a socket of this machine."""
+    return all(host.startswith("/") for host in hosts_of(url))
+
+
 def _is_local_host(url: sa.URL) -> bool:
-    host = url.host or url.query.get("host", "")
-    return isinstance(host, str) and (host in LOCAL_HOSTS or host.startswith("/"))
+    return all(host in LOCAL_HOSTS or host.startswith("/") for host in hosts_of(url))
+
+
+def _hosts_apart(url: str) -> str:
+    """Several hosts, HOST:PORT,HOST:PORT, as parameters, which is how SQLAlchemy takes them."""
+    found = re.fullmatch(r"(postgresql://(?:[^@/?]*@)?)([^/?@]*,[^/?@]*)(/[^?]*)?(?:\?(.*))?", url)
+    if found is None:
+        return url
+    hosts = [f"host={one if ':' in one else f'{one}:5432'}" for one in found[2].split(",")]
+    return f"{found[1]}{found[3] or '/'}?{'&'.join([*hosts, *([found[4]] if found[4] else [])])}"
 
 
 def is_pooled(connection: sa.Connection) -> bool:
