@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from gridlens_core.api.answers import EventFacts, PublishAnswer, QuickcheckAnswer, RehearseAnswer
 from gridlens_core.database.connection import connect
 from gridlens_core.database.queries import EVENTS_MIGRATION
+from gridlens_core.database.schema import discover
 from gridlens_core.demo.demo import Demo, Published
 from gridlens_core.errors import DatabaseNotReadyError, GridLensError
 from gridlens_core.meters.events import EVENT_TYPES, EventRequest
@@ -114,6 +115,9 @@ def migrate(demo: Demo, options: argparse.Namespace) -> None:
     else:
         database = connect(demo.settings.database_url.get_secret_value(), is_local=False)
         with database.transaction() as connection:
+            there = discover(connection)
+            if there.events_problem:
+                there.require_events()  # which says what is there; a migration leaves that as it is
             connection.exec_driver_sql(EVENTS_MIGRATION.read_text(encoding="utf-8"))
         database.engine.dispose()
     _show({"ok": True, "applied": f"sql/{EVENTS_MIGRATION.name}"})
@@ -158,7 +162,7 @@ def rehearse(demo: Demo, options: argparse.Namespace) -> None:
 def quickcheck(demo: Demo, options: argparse.Namespace) -> None:
     """Prints what GET /api/ami/kpi/quickcheck answers."""
     demo.session.start()
-    demo.session.require_events()
+    demo.session.require_events_for_kpis()
     _show(QuickcheckAnswer.of(demo.desk.fresh(_tenant(demo, options))))
 
 

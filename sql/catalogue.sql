@@ -29,6 +29,12 @@ WHERE n.nspname = 'public' AND c.relname = :name
   AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
 GROUP BY i.indexrelid
 
+-- name: miscounts
+-- Whether a rule or a row trigger may make the server count other rows than those that went in.
+SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite r WHERE r.ev_class = to_regclass('public.' || :name) AND r.ev_type = '3')
+    OR EXISTS (SELECT 1 FROM pg_catalog.pg_trigger t WHERE t.tgrelid = to_regclass('public.' || :name)
+               AND NOT t.tgisinternal AND t.tgtype & 1 = 1 AND t.tgtype & 4 = 4 AND t.tgtype & 66 > 0)
+
 -- name: indexes
 -- Column names of each index that covers every row, in order; NULL for an expression.
 SELECT array_agg(a.attname::text ORDER BY k.position)

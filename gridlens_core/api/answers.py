@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 from gridlens_core.database.schema import FEEDER_LOSS, FIELDOPS, OVERVIEW, SUSPICIOUS
 from gridlens_core.demo.demo import Published
 from gridlens_core.explanation.catalogue import CATALOGUE
-from gridlens_core.explanation.kpis import Kpis
+from gridlens_core.explanation.kpis import Kpis, why_absent
 from gridlens_core.explanation.moment import Moment
 from gridlens_core.explanation.rehearsal import Rehearsal
 
@@ -193,6 +193,7 @@ class QuickcheckAnswer(ApiModel):
     grid_now: datetime
     overview_last5: list[Row]
     current_loss_pct: Number
+    loss_note: str | None
     active_events: list[EventFacts]
     feeder_loss_last10: list[Row]
     suspicious_meters_last10: list[Row]
@@ -208,6 +209,7 @@ class QuickcheckAnswer(ApiModel):
             grid_now=at.grid_now,
             overview_last5=rows(OVERVIEW, 5),
             current_loss_pct=plain(at.kpis["loss_pct"]),
+            loss_note=None if at.kpis["loss_pct"] is not None else why_absent(at.schema, "loss_pct", at.kpis.failed),
             active_events=[EventFacts.model_validate(event) for event in reversed(at.running)],
             feeder_loss_last10=rows(FEEDER_LOSS, 10),
             suspicious_meters_last10=rows(SUSPICIOUS, 10),

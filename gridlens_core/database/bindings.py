@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from gridlens_core.errors import SettingsError
 
 BINDINGS_FILE = "bindings.toml"  # in GRIDLENS_DATA_DIR
 
-Certainty = Literal["sure", "guess", "set"]
-Unit = Literal["", "kWh", "V", "percent", "fraction", "count"]
+Certainty = Literal["sure", "guess", "set", "open"]  # open: its unit is not known, and it is not shown
+Unit = Literal["", "kWh", "Wh", "MWh", "V", "kV", "pu", "percent", "fraction", "count"]
 
 READS_TABLE = "meter_reads_electric"
 OVERVIEW = "v_kpi_electric_overview_daily"
@@ -37,8 +38,13 @@ _LOSS = (
 )  # fmt: skip
 _SUPPLIED = ("supplied_kwh", "supply_kwh", "input_kwh", "in_kwh", "delivered_kwh", "energy_in_kwh")
 _METERED = ("metered_kwh", "sold_kwh", "billed_kwh", "consumption_kwh", "energy_out_kwh", "total_kwh")
-_READ_AT = ("read_at", "read_time", "reading_time", "read_ts", "reading_at", "interval_end", "timestamp", "ts", "time")
-_KWH = ("kwh", "energy_kwh", "consumption_kwh", "usage_kwh", "reading_kwh", "interval_kwh", "energy", "usage")
+_READ_AT = ("read_at", "read_time", "reading_time", "read_ts", "reading_at", "interval_end", "timestamp", "ts", "time",
+            "read_date", "interval_start", "period_start", "start_time", "epoch", "ts_ms", "timestamp_ms")  # fmt: skip
+_KWH = ("kwh", "energy_kwh", "consumption_kwh", "usage_kwh", "reading_kwh", "interval_kwh", "energy", "usage",
+        "wh", "energy_wh", "usage_wh", "consumption_wh", "mwh", "energy_mwh")  # fmt: skip
+_VOLTAGE = (
+    "voltage", "voltage_v", "volts", "volt", "avg_voltage", "mean_voltage", "v", "voltage_kv", "kv", "voltage_pu",
+)  # fmt: skip
 _TASKS = ("open_tasks", "open_task_count", "tasks_open", "tasks", "open_orders", "open_work_orders")
 _READ_SUCCESS = (
     "read_success_pct",
@@ -57,7 +63,7 @@ ROLES: Mapping[str, Mapping[str, tuple[Unit, tuple[str, ...]]]] = {
         "feeder_id": ("", _FEEDER),
         "read_at": ("", _READ_AT),
         "kwh": ("kWh", _KWH),
-        "voltage": ("V", ("voltage", "voltage_v", "volts", "volt", "avg_voltage", "mean_voltage", "v")),
+        "voltage": ("V", _VOLTAGE),
     },
     OVERVIEW: {
         "tenant_id": ("", _TENANT),
@@ -108,9 +114,11 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     FIELDOPS: ("tenant_id", "day"),
 }
 
-# A fraction is 1 at the most, and no utility loses less than half a percent: between them no value is unclear.
+# What a day's loss of a utility or a feeder may be [%]: EIA has 5, dense cities under 1, theft-ridden ones 40.
+LOSS_PCT = (0.35, 35.0)
+KEPT_PCT = (30.0, 100.0)  # read success and voltage in range
 FRACTION_AT_MOST = 1.0
-PERCENT_AT_LEAST = 1.5
+NEAR = 3.0  # two figures of one thing differ by less, where their units differ by a hundred
 PERCENT_UNITS = ("percent", "fraction")
 NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision", "money")
 
@@ -128,13 +136,29 @@ class Column:
 
 @dataclass(frozen=True)
 class Binding:
-    """A role, the column that plays it, its unit, and how sure that is and why."""
+    """A role, the column that plays it, its unit, and how sure that is and why.
+
+    form : of a time column without a time zone, the zone it is in; of a number, "epoch s", "epoch ms" or "epoch us"
+    starts_minutes : of a time that labels the start of its interval, the interval's length; 0 for the end
+    """
 
     role: str
     column: Column
     unit: Unit
     certainty: Certainty
     why: str
+    form: str = ""
+    starts_minutes: int = 0
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What bindings.toml says of one role: its column, and what else it settles of it."""
+
+    column: str
+    unit: Unit | None = None
+    form: str = ""
+    starts_minutes: int = 0
 
 
 @dataclass(frozen=True)
@@ -142,7 +166,7 @@ class Corrections:
     """What bindings.toml says: by relation and role a column and perhaps a unit; and fixed values for columns
     that the database requires and GridLens does not know."""
 
-    columns: Mapping[str, Mapping[str, tuple[str, Unit | None]]]
+    columns: Mapping[str, Mapping[str, Correction]]
     fill: Mapping[str, Any]
 
 
@@ -154,7 +178,8 @@ def bind(relation: str, columns: Sequence[Column], corrections: Corrections = NO
     bound: dict[str, Binding] = {}
     taken: set[str] = set()
     by_name = {column.name: column for column in columns}
-    for role, (name, unit) in corrections.columns.get(relation, {}).items():
+    for role, said in corrections.columns.get(relation, {}).items():
+        name = said.column
         if role not in ROLES[relation]:
             raise SettingsError(
                 f"{BINDINGS_FILE}: {relation} has no role {role!r}; roles: {', '.join(ROLES[relation])}"
@@ -162,7 +187,11 @@ def bind(relation: str, columns: Sequence[Column], corrections: Corrections = NO
         if name not in by_name:
             raise SettingsError(f"{BINDINGS_FILE}: {relation} has no column {name!r}; columns: {', '.join(by_name)}")
         usual = ROLES[relation][role][0]
-        bound[role] = Binding(role, by_name[name], unit or usual, "set", f"set in {BINDINGS_FILE}")
+        # A column that is set in no unit of its own is still to be measured.
+        certainty: Certainty = "set" if said.unit or usual not in ("kWh", "V", *PERCENT_UNITS) else "sure"
+        why = f"set in {BINDINGS_FILE}"
+        unit = said.unit or usual
+        bound[role] = Binding(role, by_name[name], unit, certainty, why, said.form, said.starts_minutes)
         taken.add(name)
     for role, (unit, names) in ROLES[relation].items():
         found = None if role in bound else _find(names, columns, taken, numeric=unit not in ("",))
@@ -189,32 +218,64 @@ def _find(
 
 
 def settle_unit(binding: Binding, values: Sequence[Any], *, known_pct: float | None = None) -> Binding:
-    """Percent or fraction, by what the values are; `known_pct` is the same figure in percent, worked out otherwise."""
+    """Percent or fraction, by what the values are; `known_pct` is the same figure in percent, worked out otherwise.
+
+    Where neither the values, nor that figure, nor an unmistakable name tells, the unit stays open.
+    """
     if binding.unit not in PERCENT_UNITS or binding.certainty == "set":
         return binding
+    named = _unit_by_name(binding.column.name)
     sizes = [abs(float(value)) for value in values if value is not None and Decimal(str(value)).is_finite()]
-    middle = median(sizes) if sizes else None
-    if middle is None or middle == 0:
-        return _with(binding, binding.unit, "guess", "no values yet; by its name")
+    middle = median(sizes) if sizes else 0.0
+    if middle == 0:
+        if named is None:
+            return _with(
+                binding, binding.unit, "open", "no values yet, and its name tells neither percent nor fraction"
+            )
+        return _with(binding, named, "guess", "no values yet; by its name")
+    about = f"values about {middle:.3g}"
     if known_pct:
-        unit: Unit = "percent" if abs(middle - known_pct) <= abs(middle * 100 - known_pct) else "fraction"
-        return _with(binding, unit, binding.certainty, "checked against its energies")
-    if middle >= PERCENT_AT_LEAST:
-        return _with(binding, "percent", binding.certainty, f"values about {middle:.3g}")
-    unit = "fraction" if max(sizes) <= FRACTION_AT_MOST else "percent"
-    agrees = unit == _unit_by_name(binding.column.name, binding.unit)
-    certainty: Certainty = binding.certainty if agrees else "guess"
-    return _with(binding, unit, certainty, f"values about {middle:.3g}")
+        for unit, factor in (("percent", 1.0), ("fraction", 100.0)):
+            if 1 / NEAR <= middle * factor / abs(known_pct) <= NEAR:
+                return _with(binding, unit, _unopened(binding), f"{about}, checked against its energies")  # type: ignore[arg-type]
+    low, high = LOSS_PCT if binding.role == "loss_pct" else KEPT_PCT
+    likely: list[Unit] = []
+    if low <= middle <= high:
+        likely.append("percent")
+    if low <= 100 * middle <= high and middle <= FRACTION_AT_MOST:
+        likely.append("fraction")
+    if len(likely) == 1:
+        certainty: Certainty = _unopened(binding) if named in (None, *likely) else "guess"
+        return _with(binding, likely[0], certainty, about)
+    if named is not None and (likely or middle > high):
+        return _with(binding, named, "guess", f"{about}; by its name")
+    if middle > high:
+        return _with(binding, "percent", "guess", about)
+    return _with(binding, binding.unit, "open", f"{about}, which may be percent or a fraction")
 
 
-def _unit_by_name(name: str, usual: Unit) -> Unit:
+def _unopened(binding: Binding) -> Certainty:
+    return "sure" if binding.certainty == "open" else binding.certainty
+
+
+def _unit_by_name(name: str) -> Unit | None:
+    """What a name says without a doubt; `loss_percent` does not, for the live view has a fraction by that name."""
     if re.search(r"pct|percentage", name, re.IGNORECASE):
         return "percent"
-    return "fraction" if re.search(r"fraction|ratio|rate|share", name, re.IGNORECASE) else usual
+    return "fraction" if re.search(r"fraction|ratio|share", name, re.IGNORECASE) else None
 
 
 def _with(binding: Binding, unit: Unit, certainty: Certainty, why: str) -> Binding:
-    return Binding(binding.role, binding.column, unit, certainty, f"{binding.why}; {why}")
+    return replace(binding, unit=unit, certainty=certainty, why=f"{binding.why}; {why}")
+
+
+def of_wrong_type(relation: str, role: str, columns: Sequence[Column]) -> Column | None:
+    """The column that goes by a role's name and is no number, where the role needs one."""
+    unit, names = ROLES[relation][role]
+    if unit == "":
+        return None
+    found = _find(names, columns, set(), numeric=False)
+    return None if found is None or found[0].type_name in NUMBERS else found[0]
 
 
 def read_corrections(data_dir: Path) -> Corrections:
@@ -240,15 +301,35 @@ def read_corrections(data_dir: Path) -> Corrections:
                         for name, section in said.items()}, fill)  # fmt: skip
 
 
-def _correction(relation: str, role: str, said: Any) -> tuple[str, Unit | None]:
+UNITS_OF = {"kWh": ("kWh", "Wh", "MWh"), "V": ("V", "kV", "pu"), "percent": PERCENT_UNITS, "fraction": PERCENT_UNITS}
+TIME_FORMS = ("epoch s", "epoch ms", "epoch us")
+
+
+def _correction(relation: str, role: str, said: Any) -> Correction:
     if isinstance(said, str):
-        return said, None
-    if isinstance(said, dict) and isinstance(said.get("column"), str) and said.get("unit") in (None, *PERCENT_UNITS):
-        return said["column"], said.get("unit")
-    raise SettingsError(
-        f"{BINDINGS_FILE}: {relation}.{role} is {said!r}; accepted: a column name, or "
-        '{ column = "...", unit = "percent" or "fraction" }'
-    )
+        return Correction(said)
+    if role not in ROLES[relation]:
+        raise SettingsError(f"{BINDINGS_FILE}: {relation} has no role {role!r}; roles: {', '.join(ROLES[relation])}")
+    units = UNITS_OF.get(ROLES[relation][role][0], ())
+    keys = {"column", "unit", "form", "starts_minutes"} if role == "read_at" else {"column", "unit"}
+    if isinstance(said, dict) and isinstance(said.get("column"), str) and set(said) <= keys:
+        form, starts = said.get("form", ""), said.get("starts_minutes", 0)
+        if said.get("unit") in (None, *units) and _is_form(form) and isinstance(starts, int) and 0 <= starts <= 24 * 60:
+            return Correction(said["column"], said.get("unit"), form, starts)
+    more = f' or {{ column = "...", unit = "{units[0]}" }} ({", ".join(units)})' if units else ""
+    if role == "read_at":
+        more = ' or { column = "...", form = "America/Chicago" or "epoch s", starts_minutes = 15 }'
+    raise SettingsError(f"{BINDINGS_FILE}: {relation}.{role} is {said!r}; accepted: a column name{more}")
+
+
+def _is_form(form: Any) -> bool:
+    if form in ("", *TIME_FORMS):
+        return True
+    try:
+        ZoneInfo(form)
+    except (KeyError, ValueError, OSError, TypeError):
+        return False
+    return True
 
 
 def _plain(name: str) -> str:

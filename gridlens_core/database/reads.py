@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +13,10 @@ from gridlens_core.clock import as_utc
 from gridlens_core.database.schema import Relation, Schema
 
 WITNESSES = 20  # meters from which the intervals are taken; spread over the fleet, so that a silent feeder hides none
+
+CLOCKS = 400  # meters whose newest reads tell the fleet's newest interval
+NEWEST_READS = 5_000  # to tell it by, where no index leads to a meter
+REPORTS_WITHIN = timedelta(days=3)  # a meter that is silent for longer is not one that usually reports
 
 ONE_READ = "{meter_id} AS meter_id, {feeder_id} AS feeder_id, {read_at} AS read_at, {kwh} AS kwh, {volts} AS volts"
 
@@ -72,11 +76,13 @@ def columns_of(reads: Relation) -> Mapping[str, str]:
         "meter_id": f"CAST(r.{reads['meter_id']} AS text)",
         "feeder_id": f"CAST(r.{reads['feeder_id']} AS text)",
         "read_at": reads.moment("read_at", "r.{}"),
-        "kwh": f"CAST(r.{reads['kwh']} AS double precision)",
+        "kwh": reads.measure("kwh", f"CAST(r.{reads['kwh']} AS double precision)"),
         "time_column": f"r.{reads['read_at']}",
-        "kwh_column": f"r.{reads['kwh']}",
-        "exact_kwh": f"CAST(r.{reads['kwh']} AS numeric)",
-        "volts": f"CAST(r.{reads['voltage']} AS double precision)" if reads.has("voltage") else "NULL::float8",
+        "kwh_column": reads.measure("kwh", f"r.{reads['kwh']}"),
+        "exact_kwh": reads.measure("kwh", f"CAST(r.{reads['kwh']} AS numeric)"),
+        "volts": reads.measure("voltage", f"CAST(r.{reads['voltage']} AS double precision)")
+        if reads.has("voltage")
+        else "NULL::float8",
     }
 
 
@@ -129,6 +135,38 @@ def latest_read_at(
     parameters = {"tenant_id": tenant_id} | ({} if until is None else {"until": until})
     found = connection.execute(statement, parameters).scalar_one()
     return None if found is None else as_utc(found)
+
+
+def fleet_newest(connection: sa.Connection, schema: Schema, tenant_id: str) -> datetime | None:
+    """The end of the newest interval that at least half of the meters that usually report have a read for.
+
+    Told by a bounded sample of meters, each by its newest read, so that neither a stray read of next year nor one late
+    meter tells it.
+    """
+    reads = schema.require_reads()
+    if schema.by_meter:
+        statement = (
+            f"WITH RECURSIVE hop AS ({hops(reads, '')}) SELECT {reads.moment('read_at')} FROM hop LIMIT {CLOCKS}"
+        )
+    else:
+        # No index leads to a meter: the newest reads of all tell which meters there are.
+        statement = (
+            f"SELECT {reads.moment('read_at', 'max({})')} FROM (SELECT {reads['meter_id']}, {reads['read_at']} "
+            f"FROM {reads.quoted} WHERE {reads.of_tenant()} ORDER BY {reads['read_at']} DESC LIMIT {NEWEST_READS}) r "
+            f"GROUP BY {reads['meter_id']}"
+        )
+    found = connection.execute(sa.text(statement), {"tenant_id": tenant_id}).scalars()
+    newest = sorted((as_utc(moment) for moment in found if moment is not None), reverse=True)
+    return half_have(newest)
+
+
+def half_have(newest: Sequence[datetime]) -> datetime | None:
+    """Of the meters' newest reads, latest first, the time that half of those that usually report have reached."""
+    if not newest:
+        return None
+    reference = newest[len(newest) // 10]  # a tenth of the clocks may be wrong
+    usual = [moment for moment in newest if reference - moment <= REPORTS_WITHIN]
+    return usual[(len(usual) - 1) // 2]
 
 
 def hops(reads: Relation, bound: str) -> str:

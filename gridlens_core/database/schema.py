@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from math import isfinite
+from statistics import median
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,9 +28,19 @@ from gridlens_core.database.bindings import (
     Corrections,
     Unit,
     bind,
+    of_wrong_type,
     settle_unit,
 )
 from gridlens_core.database.connection import in_plain_words
+from gridlens_core.database.measures import (
+    IN_SQL,
+    PER_SECOND,
+    Sampled,
+    settle_energy,
+    settle_time,
+    settle_volts,
+    usual_minutes,
+)
 from gridlens_core.database.queries import query
 from gridlens_core.errors import DatabaseNotReadyError, DatabaseRefusedError
 
@@ -57,6 +69,13 @@ SUPPLY_COLUMNS = {"tenant_id", "feeder_id", "read_at", "interval_minutes", "supp
 SAMPLE_DAYS = 40
 SAMPLE_ROWS = 200
 SAMPLE_TIMEOUT_MS = 3000
+# The contract's, in its order (docs/contracts.md, "The events table").
+EVENT_COLUMNS = {
+    "id": "uuid", "tenant_id": "text", "feeder_id": "text", "meter_id": "text", "event_type": "text",
+    "severity": "numeric", "starts_at": "timestamp with time zone", "ends_at": "timestamp with time zone",
+    "created_at": "timestamp with time zone",
+}  # fmt: skip
+SAMPLE_METERS, SAMPLE_READS = 40, 8_000
 
 
 @dataclass(frozen=True)
@@ -89,14 +108,32 @@ class Relation:
         return self.bindings[role].unit
 
     def moment(self, role: str, of: str = "{}") -> str:
-        """A time column, or an expression `of` it, as timestamptz; one without a time zone is taken as UTC."""
-        value = of.format(self[role])
-        return f"({value} AT TIME ZONE 'UTC')" if self._is_naive(role) else value
+        """A time column, or an expression `of` it, as the timestamptz that ends its interval."""
+        value, bound = of.format(self[role]), self.bindings[role]
+        if bound.form in PER_SECOND:
+            value = f"to_timestamp({value} / {PER_SECOND[bound.form]}.0)"
+        elif self.is_naive(role):
+            value = f"({value} AT TIME ZONE '{bound.form or 'UTC'}')"
+        return f"({value} + interval '{bound.starts_minutes} min')" if bound.starts_minutes else value
 
     def from_moment(self, role: str, parameter: str) -> str:
         """A timestamptz parameter as the time column has it, so that an index still serves."""
-        moment = f"CAST({parameter} AS timestamptz)"
-        return f"({moment} AT TIME ZONE 'UTC')" if self._is_naive(role) else moment
+        moment, bound = f"CAST({parameter} AS timestamptz)", self.bindings[role]
+        if bound.starts_minutes:
+            moment = f"({moment} - interval '{bound.starts_minutes} min')"
+        if bound.form in PER_SECOND:
+            return f"CAST(extract(epoch FROM {moment}) * {PER_SECOND[bound.form]} AS {self.type_of(role)})"
+        return f"({moment} AT TIME ZONE '{bound.form or 'UTC'}')" if self.is_naive(role) else moment
+
+    def measure(self, role: str, column: str) -> str:
+        """A number column in kWh or V, whatever unit it keeps."""
+        factor = IN_SQL.get(self.unit_of(role))
+        return f"({column} * {factor})" if factor else column
+
+    def from_measure(self, role: str, expression: str) -> str:
+        """A numeric expression in kWh or V, in the column's own unit."""
+        factor = IN_SQL.get(self.unit_of(role))
+        return f"round({expression} / {factor}, 6)" if factor else expression
 
     def day(self, role: str = "day") -> str:
         """A day column as a date."""
@@ -110,7 +147,8 @@ class Relation:
         """Roles without which the relation is of no use, and that no column plays."""
         return [role for role in NEEDED[self.name] if not self.has(role)]
 
-    def _is_naive(self, role: str) -> bool:
+    def is_naive(self, role: str) -> bool:
+        """Whether a time column has no time zone."""
         return self.type_of(role).startswith("timestamp without")
 
 
@@ -122,6 +160,13 @@ class Schema:
     unreadable : what this role may not read, or cannot, and why
     newest_by_hops : the newest read is found from meter to meter, for no index leads to it by time
     fill : fixed values for required columns of the reads table that GridLens does not know
+    unsettled : by role of the reads table, why it is not known what its values say
+    miscounts : a rule or trigger of the reads table may make the server count other rows than those that went in
+    events_problem : why the ami_events that are there cannot be used
+    by_meter : an index leads with tenant and meter
+    no_loss : by view why its "loss" is none
+    notes : by KPI why it is not shown, as its rows turned out to say
+    published : by tenant the newest interval that this program is known to have published, whether a read came or not
     """
 
     reads: Relation | None
@@ -133,6 +178,13 @@ class Schema:
     unreadable: Mapping[str, str] = field(default_factory=dict)
     newest_by_hops: bool = False
     fill: Mapping[str, Any] = field(default_factory=dict)
+    unsettled: Mapping[str, str] = field(default_factory=dict)
+    by_meter: bool = False
+    events_problem: str = ""
+    miscounts: bool = False
+    no_loss: Mapping[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict, compare=False)
+    published: dict[str, datetime] = field(default_factory=dict, compare=False)
 
     def require_reads(self) -> Relation:
         """The reads table, or DatabaseNotReadyError naming what is missing."""
@@ -146,8 +198,18 @@ class Schema:
             )
         missing = self.reads.lacks()
         if missing:
+            there = {role: of_wrong_type(READS_TABLE, role, list(self.reads.columns.values())) for role in missing}
+            but = "".join(
+                f" {column.name} is there and is {column.type_name}, where a number is needed."
+                for column in there.values()
+                if column is not None
+            )
             raise DatabaseNotReadyError(
-                f"The table public.{READS_TABLE} has no column for: {', '.join(missing)}.", missing=missing
+                f"The table public.{READS_TABLE} has no column for: {', '.join(missing)}.{but}", missing=missing
+            )
+        for role, why in self.unsettled.items():
+            raise DatabaseNotReadyError(
+                f"What {self.reads.name_of(role)!r} of public.{READS_TABLE} says is not known: {why}.", unsettled=role
             )
         return self.reads
 
@@ -160,6 +222,12 @@ class Schema:
 
     def require_events(self) -> None:
         """Raises DatabaseNotReadyError with the remedy unless ami_events exists."""
+        if self.events_problem:
+            raise DatabaseNotReadyError(
+                f"The table public.ami_events is another one ({self.events_problem}). Remedy: its columns are those of "
+                "sql/phase3_ami_events.sql; KPIs are shown without events, and nothing is published.",
+                other="ami_events",
+            )
         if not self.has_events:
             raise DatabaseNotReadyError(
                 "The table public.ami_events is missing. Remedy: run 'python -m gridlens_core migrate', "
@@ -198,9 +266,15 @@ def discover(
     corrections: Corrections = NO_CORRECTIONS,
     *,
     tenants: Sequence[str] = (),
-    today: date | None = None,
+    wall: datetime | None = None,
+    timezone: str = "UTC",
+    zone: str = "",
 ) -> Schema:
-    """Reads the catalogue once; with `today` also a sample of each view's rows, to settle their units."""
+    """Reads the catalogue once; with `wall` also a sample of the reads and of each view's rows, to settle units.
+
+    zone : that of times without one, where it was settled before; a demo that ran ahead of the wall clock hides it
+    """
+    today = None if wall is None else wall.date()
     rows = connection.execute(
         query("catalogue.sql", "columns"), {"names": [READS_TABLE, *KPI_VIEWS, "ami_events", "feeder_supply"]}
     ).mappings()
@@ -219,19 +293,34 @@ def discover(
     }
     views = {name: relations[name] for name in KPI_VIEWS if name in relations}
     usable = {name: view for name, view in views.items() if not view.lacks() and name not in unreadable}
+    sampled: dict[str, Sequence[Mapping[str, Any]]] = {}
     if today is not None:
         for name, view in list(usable.items()):
             try:
-                usable[name] = _settle_units(connection, view, tenants, today)
+                usable[name], sampled[name] = _settle_units(connection, view, tenants, today)
             except DatabaseRefusedError as refused:
                 unreadable[name] = f"its own query fails ({refused.details['reason']})"
                 del usable[name]
+        usable = _beside_each_other(usable, sampled)
+    reads = relations.get(READS_TABLE)
+    unsettled: dict[str, str] = {}
+    if reads is not None and not reads.lacks() and READS_TABLE not in unreadable and wall is not None:
+        if zone and not reads.bindings["read_at"].form and reads.is_naive("read_at"):
+            known = replace(reads.bindings["read_at"], form=zone, why=f"in {zone}, as it was first found")
+            reads = replace(reads, bindings={**reads.bindings, "read_at": known})
+        reads, unsettled = _settle_reads(connection, reads, tenants, wall, timezone)
+    events_problem = _events_problem(found.get("ami_events"))
     return Schema(
-        reads=relations.get(READS_TABLE),
+        reads=reads,
+        unsettled=unsettled,
         unique_key=_has_unique_key(connection, relations.get(READS_TABLE)),
         views=usable,
-        has_events="ami_events" in relations,
+        has_events="ami_events" in relations and not events_problem,
+        events_problem=events_problem,
+        miscounts=reads is not None
+        and connection.execute(query("catalogue.sql", "miscounts"), {"name": READS_TABLE}).scalar_one(),
         has_supply=set(found.get("feeder_supply", ())) >= SUPPLY_COLUMNS,
+        by_meter=reads is not None and all(reads.has(role) for role in READ_KEY) and _by_meter(connection, reads),
         newest_by_hops=_hops_to_newest(connection, relations.get(READS_TABLE)),
         unusable={name: view.lacks() for name, view in views.items() if view.lacks()},
         unreadable=unreadable,
@@ -239,8 +328,81 @@ def discover(
     )
 
 
-def _settle_units(connection: sa.Connection, view: Relation, tenants: Sequence[str], today: date) -> Relation:
-    """Percent or fraction, from a sample; a view too slow to be sampled keeps what its names say."""
+def _events_problem(columns: Mapping[str, Column] | None) -> str:
+    """Why the table ami_events cannot be used; empty where it can, or is not there."""
+    if columns is None:
+        return ""
+    missing = [name for name in EVENT_COLUMNS if name not in columns]
+    if missing:
+        return f"no column {', '.join(missing)}, but {', '.join(name for name in columns if name not in EVENT_COLUMNS)}"
+    unfilled = [
+        column.name
+        for column in columns.values()
+        if column.name not in EVENT_COLUMNS and column.not_null and not column.filled_by_database
+    ]
+    return f"column {', '.join(unfilled)} needs a value that GridLens does not know" if unfilled else ""
+
+
+def _settle_reads(
+    connection: sa.Connection, reads: Relation, tenants: Sequence[str], wall: datetime, timezone: str
+) -> tuple[Relation, dict[str, str]]:
+    """The reads table with its units and times settled from a sample, and by role what cannot be settled."""
+    sample: list[Sampled] = []
+    for tenant_id in tenants:
+        sample = sample or _sample_reads(connection, reads, tenant_id)
+    minutes = usual_minutes(sample)
+    settled = {
+        "read_at": settle_time(reads.bindings["read_at"], sample, wall, timezone, minutes),
+        "kwh": settle_energy(reads.bindings["kwh"], sample, minutes),
+    }
+    if reads.has("voltage"):
+        settled["voltage"] = settle_volts(reads.bindings["voltage"], sample)
+    bindings = {**reads.bindings, **{role: found.binding for role, found in settled.items()}}
+    return replace(reads, bindings=bindings), {role: one.unsettled for role, one in settled.items() if one.unsettled}
+
+
+def _sample_reads(connection: sa.Connection, reads: Relation, tenant_id: str) -> list[Sampled]:
+    """The latest reads of some of a tenant's meters; [] where there are none, or they do not come in time."""
+    meter, at = reads["meter_id"], reads["read_at"]
+    volts = f"CAST({reads['voltage']} AS double precision)" if reads.has("voltage") else "NULL"
+    values = f"CAST({meter} AS text), {at}, CAST({reads['kwh']} AS double precision), {volts}"
+    if _by_meter(connection, reads):
+        some = f"{at} DESC LIMIT {SAMPLE_READS // SAMPLE_METERS}"
+        statement = (
+            f"WITH RECURSIVE hop AS ((SELECT {meter} FROM {reads.quoted} WHERE {reads.of_tenant()} ORDER BY {meter} "
+            f"LIMIT 1) UNION ALL SELECT n.* FROM hop CROSS JOIN LATERAL (SELECT {meter} FROM {reads.quoted} r "
+            f"WHERE r.{reads.of_tenant()} AND r.{meter} > hop.{meter} ORDER BY {meter} LIMIT 1) n) "
+            f"SELECT r.* FROM (SELECT * FROM hop LIMIT {SAMPLE_METERS}) m CROSS JOIN LATERAL (SELECT {values} "
+            f"FROM {reads.quoted} r WHERE r.{reads.of_tenant()} AND r.{meter} = m.{meter} ORDER BY {some}) r"
+        )
+    else:
+        statement = (
+            f"SELECT {values} FROM {reads.quoted} WHERE {reads.of_tenant()} ORDER BY {at} DESC LIMIT {SAMPLE_READS}"
+        )
+    try:
+        with connection.begin_nested():
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {SAMPLE_TIMEOUT_MS}")
+            rows = connection.execute(sa.text(statement), {"tenant_id": tenant_id}).all()
+    except sa.exc.DBAPIError:
+        return []
+    return [
+        Sampled(row[0], row[1] if isinstance(row[1], datetime) else float(row[1]), row[2], row[3])
+        for row in rows
+        if isinstance(row[1], datetime | int | float | Decimal)
+    ]
+
+
+def _by_meter(connection: sa.Connection, reads: Relation) -> bool:
+    """Whether an index leads with tenant and meter."""
+    lead = (reads.name_of("tenant_id"), reads.name_of("meter_id"))
+    indexes = connection.execute(query("catalogue.sql", "indexes"), {"name": READS_TABLE}).scalars()
+    return any(tuple(columns[:2]) == lead for columns in indexes)
+
+
+def _settle_units(
+    connection: sa.Connection, view: Relation, tenants: Sequence[str], today: date
+) -> tuple[Relation, Sequence[Mapping[str, Any]]]:
+    """Percent or fraction, from a sample; a view too slow to be sampled is settled by its rows when they come."""
     statement = sa.text(
         f"SELECT * FROM {view.quoted} WHERE CAST({view['tenant_id']} AS text) = ANY(:tenants) "
         f"AND {view.day()} >= :first LIMIT {SAMPLE_ROWS}"
@@ -249,7 +411,7 @@ def _settle_units(connection: sa.Connection, view: Relation, tenants: Sequence[s
     try:
         with connection.begin_nested():
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = {SAMPLE_TIMEOUT_MS}")
-            rows = connection.execute(statement, parameters).mappings().all()
+            rows = [dict(row) for row in connection.execute(statement, parameters).mappings()]
     except sa.exc.DBAPIError as error:
         refused = in_plain_words(error)
         if isinstance(refused, DatabaseRefusedError):
@@ -257,13 +419,32 @@ def _settle_units(connection: sa.Connection, view: Relation, tenants: Sequence[s
         rows = []
     except (ValueError, OverflowError):  # of the driver, for dates that Python does not have
         rows = []
-    known = None
-    if view.has("loss_kwh") and view.has("supplied_kwh"):
-        lost, supplied = view.name_of("loss_kwh"), view.name_of("supplied_kwh")
-        both = [(float(row[lost] or 0), float(row[supplied] or 0)) for row in rows]
-        both = [pair for pair in both if all(map(isfinite, pair))]
-        total = sum(pair[1] for pair in both)
-        known = 100 * sum(pair[0] for pair in both) / total if total else None
+    return settle_by_rows(view, rows), rows
+
+
+def _beside_each_other(
+    views: dict[str, Relation], sampled: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, Relation]:
+    """Feeders lose about what the whole tenant does: a unit that one view leaves open, the other may tell."""
+    pairs = ((FEEDER_LOSS, OVERVIEW), (OVERVIEW, FEEDER_LOSS))
+    for name, other in pairs:
+        view, beside = views.get(name), views.get(other)
+        if view is None or beside is None or not (view.has("loss_pct") and beside.has("loss_pct")):
+            continue
+        told = beside.bindings["loss_pct"]
+        if view.bindings["loss_pct"].certainty != "open" or told.certainty == "open":
+            continue
+        values = [abs(float(value)) for row in sampled.get(other, ()) if (value := row[told.column.name])]
+        if values:
+            beside_pct = median(values) * (100 if told.unit == "fraction" else 1)
+            views[name] = settle_by_rows(view, sampled.get(name, ()), beside_pct)
+    return views
+
+
+def settle_by_rows(view: Relation, rows: Sequence[Mapping[str, Any]], beside_pct: float | None = None) -> Relation:
+    """The view with percent or fraction settled by rows of it; `beside_pct` is its loss as another view has it [%]."""
+    known = _loss_of_energies(view, rows)
+    known = beside_pct if known is None else known
     settled = {
         role: settle_unit(
             binding, [row[binding.column.name] for row in rows], known_pct=known if role == "loss_pct" else None
@@ -272,6 +453,23 @@ def _settle_units(connection: sa.Connection, view: Relation, tenants: Sequence[s
         if binding.unit in PERCENT_UNITS
     }
     return replace(view, bindings={**view.bindings, **settled})
+
+
+def _loss_of_energies(view: Relation, rows: Sequence[Mapping[str, Any]]) -> float | None:
+    """The usual loss of the rows by their own energies [%], without its sign; None where they have none."""
+
+    def of(row: Mapping[str, Any], role: str) -> float | None:
+        value = row[view.name_of(role)] if view.has(role) else None
+        return None if value is None else float(value)
+
+    losses = []
+    for row in rows:
+        lost, supplied, metered = (of(row, role) for role in ("loss_kwh", "supplied_kwh", "metered_kwh"))
+        lost = supplied - metered if lost is None and supplied is not None and metered is not None else lost
+        supplied = lost + metered if supplied is None and lost is not None and metered is not None else supplied
+        if lost and supplied and isfinite(lost) and isfinite(supplied):
+            losses.append(abs(100 * lost / supplied))
+    return median(losses) if losses else None
 
 
 def _has_unique_key(connection: sa.Connection, reads: Relation | None) -> bool:

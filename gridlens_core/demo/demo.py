@@ -165,6 +165,7 @@ class Demo:
                 after = budget.read(connection, cycle.read_at)
                 seen = None if after is None else Observation(cycle.read_at, after)
         self._proven.add((tenant_id, self.desk.today(now)))
+        schema.published[tenant_id] = cycle.read_at
         if seen is not None:
             trace.observe(seen)
         if self.desk.today(cycle.read_at + timedelta(minutes=minutes)) != self.desk.today(cycle.read_at):

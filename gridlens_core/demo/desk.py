@@ -105,6 +105,8 @@ class KpiDesk:
                 trace, book = Trace(folder / f"trace-{name}.jsonl"), PathBook(folder / f"ahead-{name}.json")
                 measurer = Measurer(self._session, trace, partial(self._moments.improve, tenant_id))
                 self._tenants[tenant_id] = _Tenant(trace, book, measurer)
+                if seen := trace.all():
+                    self._session.schema.published.setdefault(tenant_id, seen[-1].grid_now)
             return self._tenants[tenant_id]
 
     # --- asking -----------------------------------------------------------------------------------------

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
@@ -30,6 +31,7 @@ from gridlens_core.publishing import seeding
 from gridlens_core.publishing.seeding import Progress
 from gridlens_core.settings import Settings
 
+ZONES_FILE = "zones.json"  # in GRIDLENS_DATA_DIR
 RETRY_SECONDS = 5  # between attempts to start on a database that is away
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,7 @@ class Session:
         self.start_database = start_database
         self._database: Database | None = None
         self._schema: Schema | None = None
+        self._no_loss: dict[str, str] = {}
         self._lock = Lock()
         self._stopping = Flag()
         self._reviving = Lock()
@@ -95,15 +98,55 @@ class Session:
         """What a database has now; changes nothing."""
         corrections = read_corrections(self.settings.data_dir)
         with database.transaction(read_only=True) as connection:
-            found = discover(connection, corrections, tenants=self.settings.tenants, today=self.clock().date())
+            tenants, timezone = self.settings.tenants, self.settings.timezone
+            zone = "" if database.is_local else self._zones().get(database.address, "")
+            found = discover(connection, corrections, tenants=tenants, wall=self.clock(), timezone=timezone, zone=zone)
         # In an existing database nothing reports to a table like ours, so it does not tell the grid clock.
-        return found if database.is_local else replace(found, has_supply=False)
+        if database.is_local:
+            return found
+        if found.reads is not None and found.reads.has("read_at"):
+            bound = found.reads.bindings["read_at"]
+            if bound.certainty == "sure" and found.reads.is_naive("read_at") and bound.form and not zone:
+                self._remember_zone(database.address, bound.form)
+        published = {} if self._schema is None else self._schema.published
+        return self._without_losses(replace(found, has_supply=False, published=published))
+
+    def _zones(self) -> dict[str, str]:
+        """The time zones that were settled, by address of a database."""
+        try:
+            said = json.loads((self.settings.data_dir / ZONES_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return {str(key): str(value) for key, value in said.items()} if isinstance(said, dict) else {}
+
+    def _remember_zone(self, address: str, zone: str) -> None:
+        with suppress(OSError):
+            self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+            path = self.settings.data_dir / ZONES_FILE
+            path.write_text(json.dumps({**self._zones(), address: zone}), encoding="utf-8")
+
+    def no_loss(self, view: str, reason: str) -> bool:
+        """From now on the column by the name of a loss is not shown as one; returns whether that is news."""
+        if self._no_loss.get(view) == reason:
+            return False
+        self._no_loss[view] = reason
+        if self._schema is not None:
+            self._schema = self._without_losses(self._schema)
+        return True
+
+    def _without_losses(self, schema: Schema) -> Schema:
+        views = dict(schema.views)
+        for name in self._no_loss:
+            if name in views:
+                left = {role: bound for role, bound in views[name].bindings.items() if role != "loss_pct"}
+                views[name] = replace(views[name], bindings=left)
+        return replace(schema, views=views, no_loss=dict(self._no_loss))
 
     def adopt(self, schema: Schema) -> bool:
         """Goes on with what an existing database was found to have now; returns whether anything came or went."""
 
         def there(found: Schema) -> tuple[object, ...]:
-            reads = None if found.reads is None else (found.reads.columns, found.fill)
+            reads = None if found.reads is None else (found.reads.columns, found.fill, sorted(found.unsettled))
             return reads, found.unique_key, {name: view.columns for name, view in found.views.items()}, found.has_events
 
         if self._schema is None or there(schema) == there(self._schema):
@@ -175,8 +218,14 @@ class Session:
         """Looks again before saying that ami_events is missing: it may have been applied since the start."""
         if not self.schema.has_events:
             with self.transaction(read_only=True) as connection:
-                self._schema = replace(self.schema, has_events=discover(connection).has_events)
+                found = discover(connection)
+                self._schema = replace(self.schema, has_events=found.has_events, events_problem=found.events_problem)
         self.schema.require_events()
+
+    def require_events_for_kpis(self) -> None:
+        """Like `require_events`; where the table is another one, KPIs are shown without events."""
+        if not self.schema.events_problem:
+            self.require_events()
 
     def _report(self, progress: Progress) -> None:
         self.progress = progress

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,12 +14,22 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from gridlens_core.clock import local_day
-from gridlens_core.database.schema import FEEDER_LOSS, FIELDOPS, KPI_VIEWS, OVERVIEW, SUSPICIOUS, Relation, Schema
+from gridlens_core.database.schema import (
+    FEEDER_LOSS,
+    FIELDOPS,
+    KPI_VIEWS,
+    OVERVIEW,
+    SUSPICIOUS,
+    Relation,
+    Schema,
+    settle_by_rows,
+)
 from gridlens_core.explanation.catalogue import ALL, CATALOGUE, kpis_of
 from gridlens_core.explanation.failing import NoRows, rows_or_reason
 
 # How far back "the last five days" looks: an index serves it, whatever the size of the history.
 LOOK_BACK_DAYS = 40
+NO_ISSUE = ("", "none", "ok", "normal", "no issue", "n/a", "-")
 ORDER_IN_DAY = (("loss_pct", "DESC NULLS LAST"), ("feeder_id", ""), ("meter_id", ""))
 _AN_INSTANT = timedelta(microseconds=1)
 
@@ -85,11 +96,17 @@ def kpis_from(schema: Schema, day: date, rows: ViewRows) -> Kpis:
         view = schema.views.get(view_name)
         if view is not None and view_name not in failed:
             found = by_role(view, rows[view_name])
+            several = len(found) > 1
             # No row in the task view means that no task is open, not that the number is unknown.
             absent = Decimal(0) if view_name == FIELDOPS else None
             for kpi in kpis_of(view_name):
-                if view.has(kpi.role):
-                    values[kpi.name] = found[0][kpi.role] if found else absent
+                if not view.has(kpi.role):
+                    continue
+                if several:
+                    schema.notes[kpi.name] = (
+                        f"The view public.{view_name} has {len(found)} rows for one day; none is the whole tenant's."
+                    )
+                values[kpi.name] = None if several else found[0][kpi.role] if found else absent
     named = _named(schema, rows)
     if SUSPICIOUS in schema.views and SUSPICIOUS not in failed:
         values["suspicious_meters"] = Decimal(len(named))
@@ -103,8 +120,14 @@ def why_absent(schema: Schema, kpi: str, failed: Mapping[str, str]) -> str:
         return schema.why_not(view_name)
     if view_name in failed:
         return f"The view public.{view_name} fails: {failed[view_name]}."
+    if role == "loss_pct" and view_name in schema.no_loss:
+        return schema.no_loss[view_name]
     if not schema.views[view_name].has(role):
-        return f"The view public.{view_name} has no column for {role}."
+        return schema.notes.get(kpi) or f"The view public.{view_name} has no column for {role}."
+    if schema.views[view_name].bindings[role].certainty == "open":
+        return f"Whether {role} of public.{view_name} is percent or a fraction is not known."
+    if kpi in schema.notes:
+        return schema.notes[kpi]
     return f"The view public.{view_name} has no value for this day yet."
 
 
@@ -130,6 +153,8 @@ def day_rows(
 
 def by_role(view: Relation, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows with GridLens's names for the columns: numbers exact, shares in percent, ids as text."""
+    if any(binding.certainty == "open" for binding in view.bindings.values()):
+        view = settle_by_rows(view, rows)
     return [{role: _value(view, role, row[view.name_of(role)]) for role in view.bindings} for row in rows]
 
 
@@ -140,6 +165,8 @@ def _value(view: Relation, role: str, value: Any) -> Any:
         return _day(value)
     if view.unit_of(role) == "":
         return str(value)
+    if view.bindings[role].certainty == "open":
+        return None
     number = exact(value)
     return number * 100 if number is not None and view.unit_of(role) == "fraction" else number
 
@@ -172,7 +199,7 @@ def newest_day(connection: sa.Connection, schema: Schema, tenant_id: str, grid_n
         if view is not None:
             statement = sa.text(
                 f"SELECT max({view.day()}) AS day FROM {view.quoted} "
-                f"WHERE {view.of_tenant()} AND {view.day()} BETWEEN :first AND :last"
+                f"WHERE {view.of_tenant()} AND {view.day()} BETWEEN :first AND :last{_with_values(view)}"
             )
             parameters = {"tenant_id": tenant_id, "first": min(readings), "last": max(readings)}
             found = rows_or_reason(connection, partial(_rows, connection, statement, parameters))
@@ -184,6 +211,12 @@ def newest_day(connection: sa.Connection, schema: Schema, tenant_id: str, grid_n
 
 def _rows(connection: sa.Connection, statement: sa.TextClause, parameters: Mapping[str, Any]) -> Sequence[Any]:
     return connection.execute(statement, parameters).mappings().all()
+
+
+def _with_values(view: Relation) -> str:
+    """Leaves out the rows of days that a calendar gives and nothing has filled: all their numbers are 0 or NULL."""
+    numbers = [view[role] for role in ("loss_pct", "loss_kwh", "supplied_kwh", "metered_kwh") if view.has(role)]
+    return f" AND ({' OR '.join(f'{one} <> 0' for one in numbers)})" if numbers else ""
 
 
 def _utc_days(grid_now: datetime) -> tuple[date, date]:
@@ -203,11 +236,24 @@ def _feeder_loss(schema: Schema, rows: ViewRows) -> dict[str, Decimal]:
     if view is None or not view.has("loss_pct"):
         return {}
     found = by_role(view, rows[FEEDER_LOSS])
-    return {row["feeder_id"]: row["loss_pct"] for row in found if row["loss_pct"] is not None}
+    rows_of = Counter(row["feeder_id"] for row in found)
+    if any(several > 1 for several in rows_of.values()):
+        schema.notes["feeder_loss_pct"] = f"The view public.{FEEDER_LOSS} has several rows for one feeder and day."
+    return {
+        row["feeder_id"]: row["loss_pct"]
+        for row in found
+        if row["loss_pct"] is not None and rows_of[row["feeder_id"]] == 1
+    }
 
 
 def _named(schema: Schema, rows: ViewRows) -> dict[str, str]:
     view = schema.views.get(SUSPICIOUS)
     if view is None:
         return {}
-    return {row["meter_id"]: row.get("issue") or "named" for row in by_role(view, rows[SUSPICIOUS])}
+    found = by_role(view, rows[SUSPICIOUS])
+    # A view that lists every meter says of most that nothing is wrong: with no issue, or in one of these words.
+    return {
+        row["meter_id"]: row.get("issue") or "named"
+        for row in found
+        if not view.has("issue") or str(row["issue"] or "").strip().lower() not in NO_ISSUE
+    }

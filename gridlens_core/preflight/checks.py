@@ -9,22 +9,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from gridlens_core.database.connection import Database, connect, is_pooled
+from gridlens_core.database.connection import LOCAL_HOSTS, Database, connect, hosts_of, is_pooled, is_socket
+from gridlens_core.database.event_log import latest_events
 from gridlens_core.database.queries import query
-from gridlens_core.database.schema import READS_TABLE
+from gridlens_core.database.schema import EVENT_COLUMNS, READS_TABLE
 from gridlens_core.demo.demo import Demo
 from gridlens_core.errors import DatabaseUnavailableError, GridLensError, SettingsError
+from gridlens_core.meters.events import EVENT_KINDS
 from gridlens_core.preflight.findings import Finding, Inspected
 from gridlens_core.preflight.fitness import kpi_views, reads_table, tenant_type
 from gridlens_core.preflight.trial import history
 
 OLDEST_SERVER = 13  # gen_random_uuid() is built in from then on
-EVENT_COLUMNS = {
-    "id": "uuid", "tenant_id": "text", "feeder_id": "text", "meter_id": "text", "event_type": "text",
-    "severity": "numeric", "starts_at": "timestamp with time zone", "ends_at": "timestamp with time zone",
-    "created_at": "timestamp with time zone",
-}  # fmt: skip
-
 # By what the connection failed with.
 CONNECTION_REMEDIES = (
     ("Entra ID token", "Check the managed identity, or log in with the Azure CLI (az login)."),
@@ -32,6 +28,9 @@ CONNECTION_REMEDIES = (
     ("password", "Correct user and password in DATABASE_URL, with %-codes for signs such as @ : / # in the password."),
     ("does not admit", "Let this address in (firewall rule, or private network) for this user."),
     ("does not offer TLS", "Turn TLS on at the server, or set sslmode=disable in DATABASE_URL for a trusted network."),
+    ("another host name", "Use the name that stands in the server's certificate, or sslmode=verify-ca."),
+    ("the port in", "Correct the port in DATABASE_URL."),
+    ("channel", "Leave channel_binding out of DATABASE_URL, or set it to prefer."),
     ("certificate", "Set sslrootcert in DATABASE_URL to 'system' or to the file of the authority's certificate."),
     ("no free connection", "Close other clients, raise max_connections, or use the pooler's port."),
     ("in time", "Check host, port and firewall: packets are dropped on the way."),
@@ -148,6 +147,13 @@ def _server(inspected: Inspected) -> Iterator[Finding]:
             )
         else:
             yield Finding("Server", "passed", f"PostgreSQL {server['version']}, {server['connections']} connections")
+        if server["encoding"] == "SQL_ASCII":
+            yield Finding(
+                "Encoding", "degraded",
+                "SQL_ASCII: the database does not say what its bytes mean; they are shown as Latin-1, and written back "
+                "as they were",
+                "Names may look odd. The owner may move the database to UTF8.",
+            )  # fmt: skip
         if server["superuser"] and not inspected.database.is_local:
             yield Finding(
                 "Role", "degraded", f"{server['role']} is a superuser, which is more than GridLens needs",
@@ -169,9 +175,9 @@ def _tls(database: Database, connection: sa.Connection) -> Finding:
             "TLS", "degraded", f"{version}, but nobody checks whose certificate the server shows",
             "Add ?sslmode=verify-full&sslrootcert=system to DATABASE_URL.",
         )  # fmt: skip
-    if database.is_local or (url.host or str(url.query.get("host", ""))).startswith("/") or not url.host:
+    if database.is_local or is_socket(url):
         return Finding("TLS", "passed", "not needed: a socket of this machine")
-    if url.host in ("localhost", "127.0.0.1", "::1"):
+    if all(host in LOCAL_HOSTS for host in hosts_of(url)):
         return Finding("TLS", "passed", "not in use; the connection does not leave this machine")
     return Finding("TLS", "degraded", "not in use", "Add ?sslmode=verify-full&sslrootcert=system to DATABASE_URL.")
 
@@ -229,15 +235,31 @@ def _events(inspected: Inspected) -> Finding:
         by_dba = 'a DBA: psql "$DATABASE_URL" -f sql/phase3_ami_events.sql, then sql/grants.sql'
         remedy = f"Run: python -m gridlens_core migrate (or {by_dba})." if creates else f"Ask {by_dba}."
         return Finding("ami_events", "blocked", "public.ami_events is missing", remedy)
-    missing = [name for name in EVENT_COLUMNS if name not in there]
-    if missing:
+    if inspected.schema.events_problem:
         return Finding(
-            "ami_events", "blocked", f"no column {', '.join(missing)}",
-            "The table is another one: its columns are those of sql/phase3_ami_events.sql.",
+            "ami_events", "blocked", f"another table: {inspected.schema.events_problem}",
+            "Its columns are those of sql/phase3_ami_events.sql; migrate leaves a table that is there as it is.",
         )  # fmt: skip
     other = [f"{name} is {there[name]}, not {usual}" for name, usual in EVENT_COLUMNS.items() if there[name] != usual]
     if other:
         return Finding(
             "ami_events", "degraded", "; ".join(other), "The types of the contract: sql/phase3_ami_events.sql."
         )
+    odd = _odd_events(inspected)
+    if odd:
+        return Finding("ami_events", "degraded", odd, "Whoever wrote them may end or correct them.")
     return Finding("ami_events", "passed", f"all {len(EVENT_COLUMNS)} columns of the contract")
+
+
+def _odd_events(inspected: Inspected) -> str:
+    """What rows of other services say that is not emulated."""
+    with inspected.reading() as connection:
+        log = latest_events(connection, inspected.tenant_id)
+    unknown = sorted({one.event_type for one in log if one.event_type not in EVENT_KINDS})
+    sizes = [str(one.severity) for one in log if one.event_type in EVENT_KINDS and not one.severity_is_fraction]
+    said = []
+    if unknown:
+        said.append(f"types that are not emulated: {', '.join(map(repr, unknown))}")
+    if sizes:
+        said.append(f"severities that are no fraction, so nothing is done: {', '.join(sizes)}")
+    return "; ".join(said)

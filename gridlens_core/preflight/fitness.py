@@ -85,20 +85,23 @@ def reads_table(inspected: Inspected) -> Iterator[Finding]:
 def _fitness(binding: Binding) -> str:
     if binding.column.always_generated:
         return "made by the database, so GridLens leaves it out"
-    if binding.role == "kwh" and binding.column.type_name in ("smallint", "integer", "bigint"):
-        return "whole numbers: a quarter hour's energy is rounded, most of it to nothing"
-    if binding.role == "read_at" and "without" in binding.column.type_name:
-        return "without a time zone, taken as UTC"
+    if binding.role == "kwh" and binding.column.type_name in ("smallint", "integer", "bigint") and binding.unit != "Wh":
+        return f"whole numbers: energy is rounded to a whole {binding.unit}, most of a quarter hour's to nothing"
+    if binding.role == "read_at":
+        which = f"the start of {binding.starts_minutes} min" if binding.starts_minutes else "the end"
+        zone = f"{binding.form}; " if binding.form else ""
+        return f"{zone}labels {which} of its interval"
     return ""
 
 
 def bound(what: str, relation: str, binding: Binding, *, note: str = "") -> Finding:
     """Which column is read, in which unit, how sure that is."""
-    unit = f" in {binding.unit}" if binding.unit not in ("", "count") else ""
+    said = "V per unit of nominal" if binding.unit == "pu" else binding.unit
+    unit = f" in {said}" if binding.unit not in ("", "count") and binding.certainty != "open" else ""
     found = f"{binding.column.name} ({binding.column.type_name}){unit}: {_sure(binding)}" + (
         f"; {note}" if note else ""
     )
-    if binding.certainty != "guess" and not note.startswith("whole"):
+    if binding.certainty not in ("guess", "open") and not note.startswith("whole"):
         return Finding(what, "passed", found)
     return Finding(
         what, "degraded", found, f"If that is wrong, set it in {BINDINGS_FILE}: {_correction(relation, binding)}"
@@ -106,13 +109,17 @@ def bound(what: str, relation: str, binding: Binding, *, note: str = "") -> Find
 
 
 def _sure(binding: Binding) -> str:
-    return {"sure": "sure", "guess": "a guess", "set": "set"}[binding.certainty] + f" ({binding.why})"
+    return {"sure": "sure", "guess": "a guess", "set": "set", "open": "unit unknown, not shown as a number"}[
+        binding.certainty
+    ] + f" ({binding.why})"
 
 
 def _correction(relation: str, binding: Binding) -> str:
     name = binding.column.name
     unit: Unit = binding.unit
-    said = f'{{ column = "{name}", unit = "{unit}" }}' if unit in ("percent", "fraction") else f'"{name}"'
+    said = f'{{ column = "{name}", unit = "{unit}" }}' if unit not in ("", "count") else f'"{name}"'
+    if binding.role == "read_at":
+        said = f'{{ column = "{name}", form = "{binding.form or "UTC"}" }}'
     return f"[{relation}] {binding.role} = {said}"
 
 

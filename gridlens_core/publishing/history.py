@@ -179,6 +179,8 @@ def _touched_by_event() -> str:
     """Whether an event's window reaches into the hour before the read."""
     return (
         "EXISTS (SELECT 1 FROM public.ami_events e WHERE e.tenant_id = :tenant_id "
+        "AND (e.event_type = 'comms-outage' OR (e.event_type IN ('theft', 'voltage-sag') "
+        "AND (e.severity IS NULL OR e.severity = 'NaN' OR e.severity BETWEEN 0 AND 1))) "
         "AND e.starts_at < {read_at} AND e.ends_at > {read_at} - interval '1 hour' AND e.ends_at > e.starts_at "
         "AND (e.feeder_id IS NULL OR e.feeder_id = {feeder_id}) AND (e.meter_id IS NULL OR e.meter_id = {meter_id}))"
     )

@@ -24,7 +24,6 @@ from gridlens_core.meters.profiles import Ints
 from gridlens_core.publishing import baseline
 
 DEFAULT_BATCH_ROWS = 20_000
-WHOLE_NUMBERS = ("smallint", "integer", "bigint")
 CHANGED_AT_MOST = 0.05  # of a first cycle's energy, by rounding; more is another energy
 ROWS_REMEDY = (
     "A trigger, a rule or row security drops or moves reads, or a key is shared with another tenant; the table's owner "
@@ -54,10 +53,18 @@ def lock_tenant(connection: sa.Connection, tenant_id: str) -> None:
 def newest_interval(connection: sa.Connection, schema: Schema, tenant_id: str) -> datetime | None:
     """The end of the tenant's newest interval, None where it has none.
 
-    The local database takes it from the supply, so that an outage of every meter does not stop the grid clock.
+    The local database takes it from the supply, so that an outage of every meter does not stop the grid clock. In an
+    existing one most of the fleet tells it, and while a comms outage runs also what was published before.
     """
-    newest = baseline.latest_supply_at(connection, tenant_id) if schema.has_supply else None
-    return stored.latest_read_at(connection, schema, tenant_id) if newest is None else newest
+    if schema.has_supply:
+        newest = baseline.latest_supply_at(connection, tenant_id)
+        return stored.latest_read_at(connection, schema, tenant_id) if newest is None else newest
+    newest = stored.fleet_newest(connection, schema, tenant_id)
+    published = schema.published.get(tenant_id)
+    if newest is None or published is None or published <= newest or not schema.has_events:
+        return newest
+    silencing = events_in_window(connection, tenant_id, newest, published)
+    return published if any(one.event_type == "comms-outage" for one in silencing) else newest
 
 
 def read_grid_now(
@@ -108,7 +115,10 @@ def publish_cycle(
     span = Span(plan.grid_now(connection) if grid_now is None else grid_now, minutes)
     acting = events_in_window(connection, fleet.tenant_id, span.start, span.end) if events is None else events
     reads = emulate(fleet, span, [*acting, *also], fleet.missing_share)
+    stood = _standing(connection, plan.schema, reads) if plan.schema.miscounts else 0
     inserted = write_reads(connection, plan.schema, reads, batch_rows=plan.batch_rows, supply=plan.supply)
+    if plan.schema.miscounts:
+        inserted = _standing(connection, plan.schema, reads) - stood
     due = int(reads.sent.sum())
     return Cycle(
         tenant_id=fleet.tenant_id,
@@ -120,6 +130,14 @@ def publish_cycle(
         not_read=len(fleet) - due,
         events=tuple(one for one in acting if one.overlaps(span.start, span.end)),
     )
+
+
+def _standing(connection: sa.Connection, schema: Schema, reads: Reads) -> int:
+    """How many reads of the fleet stand at the end of the span, whatever the server says of an insert."""
+    found = stored.select_reads(
+        connection, schema, reads.fleet.tenant_id, "count(*)", at=reads.span.end, meters=reads.fleet.meter_ids
+    )
+    return int(found.scalar_one())
 
 
 def publish_span(connection: sa.Connection, schema: Schema, fleet: Fleet, span: Span) -> int:
@@ -226,8 +244,9 @@ def insert_statement(schema: Schema) -> sa.TextClause:
 def _cast(reads: Relation, role: str, expression: str) -> str:
     if role == "read_at":
         return reads.from_moment(role, expression)
-    if reads.type_of(role) in WHOLE_NUMBERS and role in ("kwh", "voltage"):
-        expression = f"CAST({expression} AS numeric)"  # which is rounded, where text with decimals is refused
+    if role in ("kwh", "voltage"):
+        # Numeric is rounded to a whole number, where text with decimals is refused.
+        expression = reads.from_measure(role, f"CAST({expression} AS numeric)")
     return f"CAST({expression} AS {reads.type_of(role)})"
 
 

@@ -11,7 +11,7 @@ from helpers import Server, url_of
 from sqlalchemy import exc
 
 from gridlens_core.database import connection as door
-from gridlens_core.database.connection import Database, connect, in_plain_words
+from gridlens_core.database.connection import Database, connect, in_plain_words, is_socket
 from gridlens_core.errors import (
     DatabaseBusyError,
     DatabaseNotReadyError,
@@ -21,6 +21,7 @@ from gridlens_core.errors import (
     SettingsError,
     UnknownEventError,
 )
+from gridlens_core.preflight.checks import unreachable
 
 SECRET = "hunter2"
 HOST = "grid-db.example.invalid"
@@ -69,6 +70,9 @@ def test_tls_is_asked_for_on_any_host_that_is_not_local(url: str, sslmode: str |
         (f"postgresql://me:{SECRET}@{HOST}:6432/grid", False, f"{HOST}:6432/grid"),
         (f"postgresql://me:{SECRET}@{HOST}/grid", False, f"{HOST}:5432/grid"),
         (f"postgresql://me:{SECRET}@/grid?host=/tmp", False, "local socket:5432/grid"),
+        (f"postgresql://me:{SECRET}@/grid?host={HOST}", False, f"{HOST}:5432/grid"),
+        (f"postgresql://me:{SECRET}@one:5432,two:5433/grid", False, "one or two/grid"),
+        (f"postgresql://me:{SECRET}@one,two/grid?sslmode=require", False, "one or two/grid"),
         (f"postgresql://me:{SECRET}@/grid?host=/tmp", True, "embedded PostgreSQL"),
     ],
 )
@@ -79,11 +83,30 @@ def test_the_address_shows_neither_user_nor_password(url: str, is_local: bool, a
 
 
 @pytest.mark.parametrize(
+    ("libpq", "reason"),
+    [
+        ('invalid port number: "99999"', "1 to 65535"),
+        ('server certificate for "a" does not match host name "b"', "of another host name"),
+        ("channel binding required, but SSL not in use", "does not offer the channel binding"),
+        ('invalid channel_binding value: "maybe"', "does not know"),
+    ],
+)
+def test_why_a_connection_cannot_be_made_is_said_in_words(libpq: str, reason: str) -> None:
+    error = in_plain_words(sa.exc.OperationalError("", {}, Exception(libpq)))
+    assert reason in error.message
+    assert unreachable(error).remedy
+
+
+def test_a_host_in_the_parameters_is_no_socket_of_this_machine() -> None:
+    assert not is_socket(connect(f"postgresql://u@/grid?host={HOST}", is_local=False).engine.url)
+    assert is_socket(connect("postgresql://u@/grid?host=/tmp", is_local=False).engine.url)
+
+
+@pytest.mark.parametrize(
     "url",
     [
         pytest.param(f"postgresql://me:{SECRET}@{HOST}:port/grid", id="a port that is no number"),
         pytest.param(f"postgresql://me:{SECRET}@{HOST}:543x2/grid", id="a port that is half a number"),
-        pytest.param(f"postgresql://me:{SECRET}@one:5432,two:5432/grid", id="several hosts"),
     ],
 )
 def test_an_address_that_cannot_be_read_is_a_setting_to_put_right(url: str) -> None:

@@ -15,6 +15,7 @@ from gridlens_core.database.bindings import (
     ROLES,
     Binding,
     Column,
+    Correction,
     Corrections,
     bind,
     read_corrections,
@@ -62,12 +63,16 @@ def test_a_measure_must_be_a_number() -> None:
     [
         pytest.param(loss(), [0.04, 0.06], None, "fraction", "sure", id="small numbers are fractions"),
         pytest.param(loss(), [4.0, 6.1], None, "percent", "sure", id="large ones are percent"),
-        pytest.param(loss("loss_pct", "percent"), [0.4, 0.6], None, "fraction", "guess", id="against its name"),
-        pytest.param(loss(), [1.2, 1.3], None, "percent", "guess", id="between the two"),
+        pytest.param(loss("loss_pct", "percent"), [0.4, 0.6], None, "percent", "sure", id="less than one percent"),
+        pytest.param(loss(), [1.2, 1.3], None, "percent", "sure", id="more than everything as a fraction"),
+        pytest.param(loss("loss_pct", "percent"), [0.04, 0.06], None, "fraction", "guess", id="against its name"),
+        pytest.param(loss(), [0.34, 0.36], None, "fraction", "open", id="likely as either"),
+        pytest.param(loss(), [-0.9, -0.8], 0.85, "percent", "sure", id="a gain, checked without its sign"),
         pytest.param(loss(), [0.9, 0.8], 0.85, "percent", "sure", id="checked against its energies"),
         pytest.param(loss(), [0.009, 0.008], 0.85, "fraction", "sure", id="and the other way round"),
-        pytest.param(loss(), [], None, "fraction", "guess", id="nothing to go by"),
-        pytest.param(loss(), [None, float("nan"), "NaN"], None, "fraction", "guess", id="nothing that is a number"),
+        pytest.param(loss(), [], None, "fraction", "open", id="nothing to go by"),
+        pytest.param(loss("loss_pct", "percent"), [], None, "percent", "guess", id="a name without a doubt"),
+        pytest.param(loss(), [None, float("nan"), "NaN"], None, "fraction", "open", id="nothing that is a number"),
         pytest.param(loss(certainty="set"), [4.0], None, "fraction", "set", id="what a person set stands"),
     ],
 )
@@ -106,6 +111,9 @@ def test_without_the_file_nothing_is_corrected(tmp_path: Path) -> None:
         pytest.param("[meter_reads_electric\n", "cannot be read", id="no TOML"),
         pytest.param(f"[{OVERVIEW}]\nloss_pct = 3\n", "accepted", id="a column that is no name"),
         pytest.param(f"[{OVERVIEW}]\nloss_pct = {{ column = 'a', unit = 'kV' }}\n", "accepted", id="no such unit"),
+        pytest.param("[meter_reads_electric]\nkwh = { column = 'a', unit = 'V' }\n", "kWh, Wh, MWh", id="no energy"),
+        pytest.param("[meter_reads_electric]\nread_at = { column = 'a', form = 'Mars' }\n", "epoch", id="no zone"),
+        pytest.param("[meter_reads_electric]\ncolour = { column = 'a' }\n", "no role", id="no role"),
     ],
 )
 def test_a_wrong_file_is_named_with_what_is_accepted(tmp_path: Path, text: str, says: str) -> None:
@@ -116,6 +124,6 @@ def test_a_wrong_file_is_named_with_what_is_accepted(tmp_path: Path, text: str, 
 
 @pytest.mark.parametrize(("role", "name"), [("colour", "kwh"), ("kwh", "nowhere")])
 def test_a_correction_to_what_is_not_there_says_what_is(role: str, name: str) -> None:
-    corrections = Corrections({READS_TABLE: {role: (name, None)}}, {})
+    corrections = Corrections({READS_TABLE: {role: Correction(name)}}, {})
     with pytest.raises(SettingsError, match="roles: tenant_id" if role == "colour" else "columns: kwh"):
         bind(READS_TABLE, [column("kwh")], corrections)
