@@ -17,10 +17,10 @@ from time import perf_counter
 import sqlalchemy as sa
 
 from gridlens_core.database.connection import Database, connect
+from gridlens_core.database.discovery import discover
 from gridlens_core.database.embedded import start_embedded, stop_embedded
 from gridlens_core.database.queries import EVENTS_MIGRATION
 from gridlens_core.database.reads import latest_read_at
-from gridlens_core.database.schema import discover
 from gridlens_core.publishing.history import learn_fleet
 from gridlens_core.publishing.publisher import Plan, publish_cycle
 from gridlens_core.settings import Settings

@@ -16,8 +16,8 @@ from pydantic import BaseModel
 
 from gridlens_core.api.answers import EventFacts, PublishAnswer, QuickcheckAnswer, RehearseAnswer
 from gridlens_core.database.connection import connect
+from gridlens_core.database.discovery import discover
 from gridlens_core.database.queries import EVENTS_MIGRATION
-from gridlens_core.database.schema import discover
 from gridlens_core.demo.demo import Demo, Published
 from gridlens_core.errors import DatabaseNotReadyError, GridLensError
 from gridlens_core.meters.events import EVENT_TYPES, EventRequest

@@ -21,7 +21,7 @@ from gridlens_core.database.connection import STATEMENT_TIMEOUT_S
 from gridlens_core.database.reads import read_times
 from gridlens_core.database.schema import SUSPICIOUS
 from gridlens_core.demo.latest import Answer, Latest
-from gridlens_core.demo.measuring import Measurer
+from gridlens_core.demo.measuring import Improve, Measurer
 from gridlens_core.demo.session import Session
 from gridlens_core.errors import DatabaseBusyError, GridLensError
 from gridlens_core.explanation.ahead import Budget, PathBook
@@ -100,13 +100,7 @@ class KpiDesk:
         self._session.check_tenant(tenant_id)
         with self._lock:
             if tenant_id not in self._tenants:
-                address, folder = self._session.database.address, self._session.settings.data_dir
-                name = blake2b(f"{address} {tenant_id}".encode(), digest_size=6).hexdigest()
-                trace, book = Trace(folder / f"trace-{name}.jsonl"), PathBook(folder / f"ahead-{name}.json")
-                measurer = Measurer(self._session, trace, partial(self._moments.improve, tenant_id))
-                self._tenants[tenant_id] = _Tenant(trace, book, measurer)
-                if seen := trace.all():
-                    self._session.schema.published.setdefault(tenant_id, seen[-1].grid_now)
+                self._tenants[tenant_id] = _tenant(self._session, tenant_id, partial(self._moments.improve, tenant_id))
             return self._tenants[tenant_id]
 
     # --- asking -----------------------------------------------------------------------------------------
@@ -271,3 +265,13 @@ def rows_of(moment: Moment, view_name: str) -> list[dict[str, Any]]:
         return []
     rows: Sequence[Any] = (*moment.rows[view_name], *moment.closed[view_name])
     return by_role(view, rows)
+
+
+def _tenant(session: Session, tenant_id: str, improve: Improve) -> _Tenant:
+    """What earlier processes remembered of a tenant in this data directory, and with it when they published last."""
+    address, folder = session.database.address, session.settings.data_dir
+    name = blake2b(f"{address} {tenant_id}".encode(), digest_size=6).hexdigest()
+    trace, book = Trace(folder / f"trace-{name}.jsonl"), PathBook(folder / f"ahead-{name}.json")
+    if seen := trace.all():
+        session.schema.published.setdefault(tenant_id, seen[-1].grid_now)
+    return _Tenant(trace, book, Measurer(session, trace, improve))

@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from gridlens_core.clock import Clock, wall_clock
 from gridlens_core.database.bindings import read_corrections
 from gridlens_core.database.connection import STATEMENT_TIMEOUT_S, Database, connect
+from gridlens_core.database.discovery import discover
 from gridlens_core.database.embedded import generated_key, start_embedded, stop_embedded
-from gridlens_core.database.schema import Schema, discover
+from gridlens_core.database.schema import Schema
 from gridlens_core.errors import (
     DatabaseBusyError,
     DatabaseNotReadyError,
@@ -99,7 +100,7 @@ class Session:
         corrections = read_corrections(self.settings.data_dir)
         with database.transaction(read_only=True) as connection:
             tenants, timezone = self.settings.tenants, self.settings.timezone
-            zone = "" if database.is_local else self._zones().get(database.address, "")
+            zone = "" if database.is_local else _zones(self.settings.data_dir).get(database.address, "")
             found = discover(connection, corrections, tenants=tenants, wall=self.clock(), timezone=timezone, zone=zone)
         # In an existing database nothing reports to a table like ours, so it does not tell the grid clock.
         if database.is_local:
@@ -107,23 +108,9 @@ class Session:
         if found.reads is not None and found.reads.has("read_at"):
             bound = found.reads.bindings["read_at"]
             if bound.certainty == "sure" and found.reads.is_naive("read_at") and bound.form and not zone:
-                self._remember_zone(database.address, bound.form)
+                _remember_zone(self.settings.data_dir, database.address, bound.form)
         published = {} if self._schema is None else self._schema.published
         return self._without_losses(replace(found, has_supply=False, published=published))
-
-    def _zones(self) -> dict[str, str]:
-        """The time zones that were settled, by address of a database."""
-        try:
-            said = json.loads((self.settings.data_dir / ZONES_FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return {str(key): str(value) for key, value in said.items()} if isinstance(said, dict) else {}
-
-    def _remember_zone(self, address: str, zone: str) -> None:
-        with suppress(OSError):
-            self.settings.data_dir.mkdir(parents=True, exist_ok=True)
-            path = self.settings.data_dir / ZONES_FILE
-            path.write_text(json.dumps({**self._zones(), address: zone}), encoding="utf-8")
 
     def no_loss(self, view: str, reason: str) -> bool:
         """From now on the column by the name of a loss is not shown as one; returns whether that is news."""
@@ -145,11 +132,7 @@ class Session:
     def adopt(self, schema: Schema) -> bool:
         """Goes on with what an existing database was found to have now; returns whether anything came or went."""
 
-        def there(found: Schema) -> tuple[object, ...]:
-            reads = None if found.reads is None else (found.reads.columns, found.fill, sorted(found.unsettled))
-            return reads, found.unique_key, {name: view.columns for name, view in found.views.items()}, found.has_events
-
-        if self._schema is None or there(schema) == there(self._schema):
+        if self._schema is None or _what_is_there(schema) == _what_is_there(self._schema):
             return False
         self._schema = schema
         return True
@@ -244,3 +227,25 @@ class Session:
                 self._reviving.release()
 
         Thread(target=attempt, name="revive", daemon=True).start()
+
+
+def _what_is_there(found: Schema) -> tuple[object, ...]:
+    """What a demo has to know of a database anew when it has changed."""
+    reads = None if found.reads is None else (found.reads.columns, found.fill, sorted(found.unsettled))
+    return reads, found.unique_key, {name: view.columns for name, view in found.views.items()}, found.has_events
+
+
+def _zones(data_dir: Path) -> dict[str, str]:
+    """The time zones that were settled, by address of a database."""
+    try:
+        said = json.loads((data_dir / ZONES_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(key): str(value) for key, value in said.items()} if isinstance(said, dict) else {}
+
+
+def _remember_zone(data_dir: Path, address: str, zone: str) -> None:
+    with suppress(OSError):
+        data_dir.mkdir(parents=True, exist_ok=True)
+        zones = {**_zones(data_dir), address: zone}
+        (data_dir / ZONES_FILE).write_text(json.dumps(zones), encoding="utf-8")

@@ -14,16 +14,8 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from gridlens_core.clock import local_day
-from gridlens_core.database.schema import (
-    FEEDER_LOSS,
-    FIELDOPS,
-    KPI_VIEWS,
-    OVERVIEW,
-    SUSPICIOUS,
-    Relation,
-    Schema,
-    settle_by_rows,
-)
+from gridlens_core.database.discovery import settle_by_rows
+from gridlens_core.database.schema import FEEDER_LOSS, FIELDOPS, KPI_VIEWS, OVERVIEW, SUSPICIOUS, Relation, Schema
 from gridlens_core.explanation.catalogue import ALL, CATALOGUE, kpis_of
 from gridlens_core.explanation.failing import NoRows, rows_or_reason
 

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, day_start, floor_to_interval, grid_now, local_day
 from gridlens_core.database.bindings import BINDINGS_FILE
 from gridlens_core.database.connection import Database
-from gridlens_core.database.schema import Schema, discover
+from gridlens_core.database.discovery import discover
+from gridlens_core.database.schema import Schema
 from gridlens_core.errors import DatabaseNotReadyError, NotOnExistingDatabaseError
 from gridlens_core.meters.emulator import Span
 from gridlens_core.meters.fleet import Fleet, fleet_of, synthetic_fleet

@@ -12,7 +12,7 @@ from helpers import FROZEN, READS, SMALL_FLEET, TENANT, catalogue, checksums, lo
 
 from gridlens_core.clock import day_start, local_day
 from gridlens_core.database.connection import Database
-from gridlens_core.database.schema import discover
+from gridlens_core.database.discovery import discover
 from gridlens_core.meters.emulator import Span, emulate
 from gridlens_core.meters.fleet import Fleet, fleet_of, synthetic_fleet
 from gridlens_core.publishing import baseline

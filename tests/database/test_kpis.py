@@ -8,7 +8,8 @@ import pytest
 from helpers import TENANT
 
 from gridlens_core.database.connection import Database
-from gridlens_core.database.schema import FEEDER_LOSS, FIELDOPS, KPI_VIEWS, OVERVIEW, SUSPICIOUS, discover
+from gridlens_core.database.discovery import discover
+from gridlens_core.database.schema import FEEDER_LOSS, FIELDOPS, KPI_VIEWS, OVERVIEW, SUSPICIOUS
 from gridlens_core.explanation.kpis import LOOK_BACK_DAYS, Kpis, closed_days, day_rows, exact, read_kpis
 
 DAY = date(2026, 11, 18)

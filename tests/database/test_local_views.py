@@ -15,8 +15,9 @@ from helpers import FROZEN, FULL_FLEET, READS, SMALL_FLEET, TENANT, lost_wh
 
 from gridlens_core.clock import day_start, local_day
 from gridlens_core.database.connection import Database, connect
+from gridlens_core.database.discovery import discover
 from gridlens_core.database.event_log import end_event, insert_event
-from gridlens_core.database.schema import FEEDER_LOSS, FIELDOPS, KPI_VIEWS, OVERVIEW, SUSPICIOUS, Schema, discover
+from gridlens_core.database.schema import FEEDER_LOSS, FIELDOPS, KPI_VIEWS, OVERVIEW, SUSPICIOUS, Schema
 from gridlens_core.explanation.kpis import Kpis, day_rows, read_kpis
 from gridlens_core.explanation.truth import Truth, read_ledger
 from gridlens_core.meters.emulator import Span, emulate

@@ -13,8 +13,8 @@ from helpers import FROZEN, SMALL_FLEET, TENANT, event_request
 
 from gridlens_core.clock import local_day
 from gridlens_core.database.connection import Database, connect
+from gridlens_core.database.discovery import discover
 from gridlens_core.database.event_log import insert_event
-from gridlens_core.database.schema import discover
 from gridlens_core.demo.demo import Demo
 from gridlens_core.explanation.kpis import read_kpis
 from gridlens_core.meters.events import EventRequest

@@ -15,10 +15,11 @@ from helpers import FROZEN, READS, SMALL_FLEET, TENANT, Server, checksums, event
 
 from gridlens_core.clock import INTERVAL_MINUTES, day_start, local_day
 from gridlens_core.database.connection import Database
+from gridlens_core.database.discovery import discover
 from gridlens_core.database.event_log import insert_event
 from gridlens_core.database.queries import EVENTS_MIGRATION
 from gridlens_core.database.reads import latest_read_at
-from gridlens_core.database.schema import Schema, discover
+from gridlens_core.database.schema import Schema
 from gridlens_core.errors import BadInputError, DatabaseRefusedError
 from gridlens_core.meters.emulator import Span, emulate
 from gridlens_core.meters.events import EventRequest, NewEvent
@@ -239,7 +240,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from gridlens_core.database.connection import connect
 from gridlens_core.publishing.publisher import Plan, publish_cycle
-from gridlens_core.database.schema import discover
+from gridlens_core.database.discovery import discover
 from gridlens_core.publishing.seeding import local_fleet
 from gridlens_core.settings import Settings
 

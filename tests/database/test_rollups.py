@@ -15,7 +15,8 @@ from helpers import FROZEN, READS, SMALL_FLEET, TENANT, catalogue, checksums
 
 from gridlens_core.clock import day_start
 from gridlens_core.database.connection import Database
-from gridlens_core.database.schema import KPI_VIEWS, discover
+from gridlens_core.database.discovery import discover
+from gridlens_core.database.schema import KPI_VIEWS
 from gridlens_core.publishing import baseline
 from gridlens_core.publishing.publisher import Plan, publish_cycle
 from gridlens_core.publishing.seeding import local_fleet, prepare_local

@@ -6,7 +6,8 @@ import pytest
 import sqlalchemy as sa
 
 from gridlens_core.database.connection import Database
-from gridlens_core.database.schema import FEEDER_LOSS, KPI_VIEWS, OVERVIEW, READ_ROLES, Schema, discover, quote
+from gridlens_core.database.discovery import discover
+from gridlens_core.database.schema import FEEDER_LOSS, KPI_VIEWS, OVERVIEW, READ_ROLES, Schema, quote
 from gridlens_core.errors import DatabaseNotReadyError
 
 COLUMNS = "tenant_id text, meter_id text, feeder_id text, read_at timestamptz, kwh numeric, voltage numeric"

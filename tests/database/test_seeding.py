@@ -11,7 +11,8 @@ from helpers import FROZEN, READS, SMALL_FLEET, TENANT, Server, catalogue, check
 
 from gridlens_core.clock import day_start
 from gridlens_core.database.connection import Database
-from gridlens_core.database.schema import Schema, discover
+from gridlens_core.database.discovery import discover
+from gridlens_core.database.schema import Schema
 from gridlens_core.errors import NotOnExistingDatabaseError
 from gridlens_core.meters.emulator import Span, emulate
 from gridlens_core.meters.fleet import Fleet

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 
 from gridlens_core.clock import INTERVAL_MINUTES
 from gridlens_core.database.connection import Database, connect
+from gridlens_core.database.discovery import discover
 from gridlens_core.database.event_log import end_event, events_in_window, insert_event
-from gridlens_core.database.schema import Schema, discover
+from gridlens_core.database.schema import Schema
 from gridlens_core.demo.demo import Demo
 from gridlens_core.explanation.truth import Ledger, Truth, read_ledger
 from gridlens_core.meters.emulator import Span, emulate, event_meters, theft_share, yearly_share
@@ -342,7 +343,7 @@ from datetime import datetime
 from helpers import SMALL_FLEET, TENANT
 from gridlens_core.database.connection import connect
 from gridlens_core.database.event_log import latest_events
-from gridlens_core.database.schema import discover
+from gridlens_core.database.discovery import discover
 from gridlens_core.settings import Settings
 from gridlens_core.publishing.seeding import local_fleet
 from gridlens_core.explanation.truth import read_ledger
