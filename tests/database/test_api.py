@@ -328,6 +328,7 @@ def test_quickcheck_answers_with_the_contracts_keys_and_the_views_own_columns(ap
         "gridNow",
         "overviewLast5",
         "currentLossPct",
+        "lossNote",
         "activeEvents",
         "feederLossLast10",
         "suspiciousMetersLast10",
@@ -351,6 +352,7 @@ def test_quickcheck_answers_with_the_contracts_keys_and_the_views_own_columns(ap
     assert days == [str(demo.desk.today(grid_now(api)) - timedelta(days=back)) for back in range(5)]
     assert body["feederLossLast10"][0]["feeder_id"] == "FEEDER_7"
     assert body["currentLossPct"] == body["overviewLast5"][0]["loss_percent_pct"] > 2
+    assert body["lossNote"] is None
 
 
 def test_quickcheck_is_of_one_moment_while_cycles_are_published(demo: Demo) -> None:
