@@ -12,6 +12,7 @@ from api_client import PUBLISH, QUICKCHECK, STATUS, WHY, client_of
 from case_files import Case, demo_of, load_case, read_case, rows_of_tenant
 from existing_shapes import SHAPES, engine_of, load
 from helpers import TENANT, Server
+from streamlit.testing.v1 import AppTest
 
 from gridlens_core.database.bindings import BINDINGS_FILE, FEEDER_LOSS
 from gridlens_core.demo.demo import Demo
@@ -19,7 +20,11 @@ from gridlens_core.errors import DatabaseNotReadyError
 from gridlens_core.explanation.kpis import why_absent
 from gridlens_core.meters.events import EventRequest
 from gridlens_core.preflight.checks import preflight
+from gridlens_core.show import Show, put_on_stage
+from gridlens_core.walkthrough.story import load_story
+from pages import _data
 
+ROOT = Path(_data.__file__).parent.parent
 QUARTER = timedelta(minutes=15)
 OnCase = Callable[..., tuple[Demo, str]]
 
@@ -231,6 +236,17 @@ def test_with_events_of_a_later_release_kpis_go_on_and_writing_is_refused(on_cas
     assert refused.status_code == 503
     assert "start_at" in refused.json()["error"]["message"]
     assert "blocked: another table: no column starts_at" in said(demo, "ami_events")
+
+
+@pytest.mark.parametrize("name", ["25-events-later", "27-events-infinity", "r09_infinity", "02-register"])
+def test_no_page_fails(on_case: OnCase, name: str) -> None:
+    demo, _ = on_case(name)
+    put_on_stage(Show(demo, load_story(demo.settings.data_dir)))
+    app = AppTest.from_file(str(ROOT / "pages" / "entry.py"), default_timeout=60).run()
+    assert not app.exception
+    for page in ("losses", "suspicious_meters", "field_operations", "events", "data_source"):
+        app.switch_page(f"{page}.py").run()
+        assert not app.exception, page
 
 
 def test_a_severity_that_is_no_fraction_does_nothing_and_is_said(on_case: OnCase) -> None:
