@@ -25,7 +25,7 @@ from gridlens_core.publishing.history import habits_of, learned_days, read_past
 
 MOST_METERS = 500  # played back: a sample of a larger fleet
 DAY = timedelta(days=1)
-FEEDER_BAND = 0.10  # of a feeder's energy in the day
+FEEDER_BAND = 0.25  # of a feeder's energy in the day: weather and weekdays move it by a fifth
 SCATTERS = 3.0  # or so many times its own day-to-day scatter, where that is more
 WIDEST_BAND = 0.5
 METER_BAND = 0.5  # a meter beyond this is counted, and shown
