@@ -431,7 +431,7 @@ def utility(existing_url: Callable[..., str], tmp_path: Any) -> Any:
             now=FROZEN,
             feeders=2,
             meters_per_feeder=3,
-            synthetic_fleet=True,
+            may_synthesise=True,
         )
     )
     demo.session.start()
@@ -473,7 +473,7 @@ def test_an_existing_database_without_the_events_table_says_how_to_get_it(
     existing_url: Callable[..., str], tmp_path: Any
 ) -> None:
     url = existing_url(UTILITY)
-    demo = Demo(Settings(database_url=url, data_dir=tmp_path / "data", now=FROZEN, synthetic_fleet=True))
+    demo = Demo(Settings(database_url=url, data_dir=tmp_path / "data", now=FROZEN, may_synthesise=True))
     demo.session.start()
     before = catalogue(demo.session.database.engine)
     for call in (demo.events, demo.publish, demo.reset):
