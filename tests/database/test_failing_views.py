@@ -35,11 +35,6 @@ FAILURES = {
         "WHERE tenant_id = current_setting('app.tenant')",
         "a setting or type it asks for is not there",
     ),
-    "date beyond the calendar": (
-        f"DROP VIEW public.{FIELDOPS}; CREATE VIEW public.{FIELDOPS} AS SELECT tenant_id, day, 1 AS open_tasks, "
-        "timestamptz '12000-01-01' AS due FROM public.v_feeder_day_energy",
-        "cannot be read",
-    ),
 }
 
 
