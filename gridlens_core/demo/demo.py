@@ -30,6 +30,7 @@ from gridlens_core.errors import BadInputError, DatabaseNotReadyError
 from gridlens_core.explanation.ahead import publish_measured
 from gridlens_core.explanation.kpis import Kpis
 from gridlens_core.explanation.rehearsal import Rehearsal, rehearse
+from gridlens_core.explanation.supply import check_supply
 from gridlens_core.explanation.trace import Observation
 from gridlens_core.meters.emulator import Span, emulate
 from gridlens_core.meters.events import Event, EventRequest
@@ -161,6 +162,8 @@ class Demo:
             if first is not None:
                 sent = emulate(fleet, first, cycle.events, fleet.missing_share)
                 check_stands(connection, schema, sent, there)
+                looked = seen.kpis if seen is not None else budget.read(connection, cycle.read_at)
+                check_supply(before, looked, float((sent.recorded_mwh * sent.sent).sum()) / 1e6)
             if seen is None and not is_last:
                 after = budget.read(connection, cycle.read_at)
                 seen = None if after is None else Observation(cycle.read_at, after)

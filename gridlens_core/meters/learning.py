@@ -20,6 +20,8 @@ USUAL_SHARE = 0.25  # of a meter's reads that an interval must have to be one of
 NEWEST = 24  # reads of a meter whose interval is the one it has now
 WEEKEND_DAYS, WEEKDAYS = 1.5, 3.0  # seen at least, before the two are told apart
 WEEKEND_LIMITS = (0.3, 3.0)
+DAY_S = 86400
+SAME_TIMES = 0.5  # of the reads at those times of day that are negative, from which on it is a habit
 WITHIN_HOUR = (0.5, 2.0)  # the fleet's quarter hours over their hour
 
 
@@ -161,7 +163,7 @@ def _odd(past: Past, usable: Flags, length: Ints, n_meters: int) -> Flags:
         if len(own):
             low[number], middle[number], high[number] = np.percentile(own, (25, 50, 75))
             large[number] = np.percentile(np.abs(own), 98)
-            codes[start:end] = _is_code(past.kwh[start:end])
+            codes[start:end] = _is_code(past.kwh[start:end], past.end[start:end] % DAY_S)
     if np.isnan(large).all():
         return np.zeros(len(past), np.bool_)
     away = np.abs(np.nan_to_num(power) - middle[past.meter])
@@ -170,15 +172,23 @@ def _odd(past: Past, usable: Flags, length: Ints, n_meters: int) -> Flags:
     return np.asarray(usable & (codes | far), np.bool_)
 
 
-def _is_code(kwh: Floats) -> Flags:
-    """Negative reads of one meter that are a mark of something else: one or two values, again and again, and larger
-    than all its use. What solar panels send differs from read to read."""
+def _is_code(kwh: Floats, second_of_day: Ints) -> Flags:
+    """Negative reads of one meter that are a mark of something else: one or two values, again and again, larger than
+    all its use, and not day after day at the same times, as what solar panels send is."""
     negative = kwh < 0
     values, times = np.unique(kwh[negative], return_counts=True)
     used = np.nanmax(np.where(negative, 0.0, kwh), initial=0.0)
     if not len(values) or len(values) > 2 or times.min() < 3 or values.max() > -used:
         return np.zeros(len(kwh), np.bool_)
+    if negative[np.isin(second_of_day, second_of_day[negative])].mean() > SAME_TIMES:
+        return np.zeros(len(kwh), np.bool_)
     return np.asarray(negative, np.bool_)
+
+
+def odd_reads(past: Past, n_meters: int) -> Flags:
+    """(n_reads,) reads that are no energy."""
+    length, _ = interval_lengths(past, n_meters)
+    return _odd(past, ~np.isnan(past.kwh) & (length > 0), length, n_meters)
 
 
 def _local(seconds: Ints, timezone: str) -> Ints:

@@ -20,8 +20,9 @@ from gridlens_core.database.queries import query
 from gridlens_core.database.reads import latest_read_at, select_reads
 from gridlens_core.database.schema import FEEDER_LOSS, OVERVIEW, Schema
 from gridlens_core.demo.demo import Demo
-from gridlens_core.errors import DatabaseRefusedError, GridLensError
+from gridlens_core.errors import DatabaseNotReadyError, DatabaseRefusedError, GridLensError
 from gridlens_core.explanation.kpis import Kpis
+from gridlens_core.explanation.supply import ODD_LOSS_PCT, check_supply
 from gridlens_core.meters.emulator import Span, emulate
 from gridlens_core.meters.events import Event
 from gridlens_core.meters.fleet import Fleet
@@ -34,7 +35,6 @@ from gridlens_core.publishing.publisher import ROWS_REMEDY, check_stands, newest
 FAR_AHEAD = timedelta(days=2)  # of the grid clock, more than a demo runs
 STALE = timedelta(days=2)
 STRAY = timedelta(hours=2)  # ahead of most of the fleet
-ODD_LOSS_PCT = 30.0  # of a day; US utilities about 5 % (EIA, FAQ 105)
 KEPT_ENOUGH = 0.995  # of a trial's energy; less was rounded or changed on the way
 
 
@@ -135,6 +135,7 @@ def _trial(inspected: Inspected, fleet: Fleet, minutes: int) -> Iterator[Finding
     with rolled_back(inspected.database) as connection:
         now = read_grid_now(connection, schema, tenant_id, inspected.demo.session.clock(), minutes)
         span = Span(now, minutes)
+        quiet = inspected.kpis(connection, now) if schema.views and not inspected.database.is_local else None
         clean = connection.begin_nested()
         try:
             with plain_errors():
@@ -162,6 +163,7 @@ def _trial(inspected: Inspected, fleet: Fleet, minutes: int) -> Iterator[Finding
         yield _speed(seconds, inspected.demo.settings.explain_budget_s)
         yield from _failing(before)
         yield from _levels(before)
+        yield from _supply(quiet, before, float(reads.recorded_mwh.sum()) / 1e6)
         clean.rollback()
         if seconds > inspected.demo.settings.explain_budget_s:
             return
@@ -248,6 +250,13 @@ def _failing(kpis: Kpis) -> Iterator[Finding]:
             f"{TITLES[view_name]}: query", "degraded", f"fails: {reason}",
             f"Its owner must mend it. Off meanwhile: {WHOLE_VIEW[view_name]}.",
         )  # fmt: skip
+
+
+def _supply(quiet: Kpis | None, clean: Kpis, recorded_kwh: float) -> Iterator[Finding]:
+    try:
+        check_supply(quiet, clean, recorded_kwh)
+    except DatabaseNotReadyError as refused:
+        yield Finding("Overview: supply", "blocked", refused.details["finding"], refused.details["remedy"])
 
 
 def _levels(kpis: Kpis) -> Iterator[Finding]:

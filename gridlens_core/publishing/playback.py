@@ -19,7 +19,7 @@ from gridlens_core.database.schema import Schema
 from gridlens_core.errors import DatabaseNotReadyError
 from gridlens_core.meters.emulator import Span, honest_intervals
 from gridlens_core.meters.fleet import Fleet
-from gridlens_core.meters.learning import Past, interval_lengths
+from gridlens_core.meters.learning import Past, interval_lengths, odd_reads
 from gridlens_core.meters.profiles import Floats
 from gridlens_core.publishing.history import habits_of, learned_days, read_past
 
@@ -121,6 +121,7 @@ def play_back(connection: sa.Connection, schema: Schema, fleet: Fleet, last: dat
     played = Playback(start, last, minutes, len(sample), problems=tuple(problems))
     if problems:
         return played
+    past = past.take(~odd_reads(past, len(sample)))
     before, of_day = past.take(past.end <= start.timestamp()), past.take(past.end > start.timestamp())
     seen = sorted(set(before.meter.tolist()) & set(of_day.meter.tolist()))
     enough = len(before) and before.end.min() <= (start - DAY + timedelta(hours=1)).timestamp()

@@ -57,8 +57,8 @@ REFUSED = {
         f"DELETE FROM {READS} WHERE right(meter_id, 1) < '4' AND extract(minute FROM read_at) <> 0", "another interval",
     ),
     "several channels": (
-        f"ALTER TABLE {READS} DROP CONSTRAINT mre_one_per_interval; INSERT INTO {READS} "
-        f"(tenant_id, meter_id, feeder_id, kwh, voltage, read_at) "
+        f"ALTER TABLE {READS} DROP CONSTRAINT mre_one_per_interval; "
+        f"INSERT INTO {READS} (tenant_id, meter_id, feeder_id, kwh, voltage, read_at) "
         f"SELECT tenant_id, meter_id, feeder_id, -kwh / 2, voltage, read_at FROM {READS}",
         "beside another of the same meter and time",
     ),

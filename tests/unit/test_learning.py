@@ -79,6 +79,14 @@ def test_solar_export_is_continued_negative_and_repeats_and_nulls_count_once_or_
     assert wh[0].reshape(20, 96)[:, 50].max() < 0
 
 
+def test_the_same_export_every_noon_is_a_habit_and_no_code() -> None:
+    ends = every(15, 4)
+    noon = (ends % 86400 > 10 * 3600) & (ends % 86400 <= 14 * 3600)
+    found = learn(past(reads(0, ends, np.where(noon, -0.625, 0.2))), 1, "UTC")
+    assert found.odd == 0
+    assert found.mean_wh[0, 48] == pytest.approx(-625)
+
+
 def test_weekends_and_memory_go_on_as_they_were() -> None:
     ends = every(15, 28)
     weekend = ((ends - 1) // 86400 + 3) % 7 >= 5

@@ -1,0 +1,40 @@
+"""Whether the supply behind a loss goes on with the reads."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from gridlens_core.errors import DatabaseNotReadyError
+from gridlens_core.explanation.kpis import Kpis
+from gridlens_core.explanation.supply import check_supply
+
+DAY = date(2026, 11, 18)
+
+
+def kpis(loss_kwh: float | None, loss_pct: float | None = 5, day: date = DAY) -> Kpis:
+    exact = {"loss_kwh": loss_kwh, "loss_pct": loss_pct}
+    return Kpis(day, {name: None if value is None else Decimal(str(value)) for name, value in exact.items()})
+
+
+def test_a_supply_that_stops_now_is_refused_with_the_figures() -> None:
+    with pytest.raises(DatabaseNotReadyError, match="Clean publishing alone moves the loss") as refused:
+        check_supply(kpis(40), kpis(2), 38.2)
+    assert "run ahead of the reads" in refused.value.details["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(kpis(40), kpis(42), id="supply goes on"),
+        pytest.param(kpis(40), kpis(40), id="the interval is not counted yet"),
+        pytest.param(kpis(40), kpis(2, day=date(2026, 11, 19)), id="another day"),
+        pytest.param(kpis(900, 90), kpis(862, 86), id="a whole day's supply, which is said elsewhere"),
+        pytest.param(kpis(None), kpis(None), id="no lost energy"),
+        pytest.param(None, kpis(2), id="nobody looked"),
+    ],
+)
+def test_else_nothing_is_said(before: Kpis | None, after: Kpis | None) -> None:
+    check_supply(before, after, 38.2)
