@@ -16,14 +16,13 @@ from gridlens_core.clock import (
     Clock,
     check_interval,
     floor_to_interval,
-    local_day,
 )
 from gridlens_core.clock import grid_now as grid_clock
 from gridlens_core.database.embedded import start_embedded
 from gridlens_core.database.event_log import end_all_events, end_event, get_event, insert_event
 from gridlens_core.database.queries import query
 from gridlens_core.database.reads import reads_of
-from gridlens_core.database.schema import READS_TABLE, Schema
+from gridlens_core.database.schema import READS_TABLE
 from gridlens_core.demo.desk import KpiDesk
 from gridlens_core.demo.session import Session, StartDatabase
 from gridlens_core.errors import BadInputError, DatabaseNotReadyError
@@ -37,8 +36,7 @@ from gridlens_core.meters.events import Event, EventRequest
 from gridlens_core.meters.fleet import Fleet
 from gridlens_core.publishing import baseline, seeding
 from gridlens_core.publishing.auto import AutoPublishers, AutoState
-from gridlens_core.publishing.history import learned_until
-from gridlens_core.publishing.playback import Playback, play_back
+from gridlens_core.publishing.playback import play_back_latest
 from gridlens_core.publishing.publisher import (
     DEFAULT_BATCH_ROWS,
     Cycle,
@@ -147,11 +145,10 @@ class Demo:
             plan = Plan(schema, fleet, wall, minutes, batch_rows, supply=self.session.site.keeps_supply)
             last = trace.at(now)
             before = budget.read(connection, now) if last is None else last.kpis
-            seen = None
-            first = None
+            seen, first = None, None
             if not self.session.site.may_put_right and (tenant_id, self.desk.today(now)) not in self._proven:
                 if fleet.habits is not None and latest is not None:
-                    self.played_back(connection, schema, fleet, latest, now).require()
+                    play_back_latest(connection, schema, fleet, latest, self.desk.today(now)).require()
                 first = Span(now, minutes)
                 there = reads_of(connection, schema, tenant_id, at=first.end, meters=fleet.meter_ids)
             if self.session.site.may_put_right:
@@ -174,14 +171,6 @@ class Demo:
         if self.desk.today(cycle.read_at + timedelta(minutes=minutes)) != self.desk.today(cycle.read_at):
             self.desk.close_day(tenant_id)
         return cycle, before
-
-    def played_back(
-        self, connection: sa.Connection, schema: Schema, fleet: Fleet, latest: datetime, grid_now: datetime
-    ) -> Playback:
-        """The last day of a history before today, emulated from the days before it."""
-        today = local_day(grid_now, self.settings.timezone)
-        last = learned_until(connection, schema, fleet.tenant_id, latest, today, self.settings.timezone)
-        return play_back(connection, schema, fleet, last)
 
     def why_not(self, event_type: str) -> str | None:
         """Why an event of this type cannot be shown in this database; None where it can."""

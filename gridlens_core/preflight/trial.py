@@ -29,7 +29,7 @@ from gridlens_core.meters.fleet import Fleet
 from gridlens_core.preflight.findings import Finding, Inspected, rolled_back
 from gridlens_core.preflight.fitness import TITLES, WHOLE_VIEW
 from gridlens_core.publishing import seeding as startup
-from gridlens_core.publishing.playback import Playback
+from gridlens_core.publishing.playback import Playback, play_back_latest
 from gridlens_core.publishing.publisher import ROWS_REMEDY, check_stands, newest_interval, read_grid_now, write_reads
 
 FAR_AHEAD = timedelta(days=2)  # of the grid clock, more than a demo runs
@@ -67,7 +67,7 @@ def history(inspected: Inspected, trial: bool) -> Iterator[Finding]:
     yield _fleet(fleet, minutes, learned=fleet.habits is not None)
     if fleet.habits is not None and latest is not None:
         with inspected.reading() as connection:
-            played = demo.played_back(connection, schema, fleet, latest, now)
+            played = play_back_latest(connection, schema, fleet, latest, demo.desk.today(now))
         yield from _playback(played, demo.settings.timezone)
         trial = trial and not played.problems
     if not trial:

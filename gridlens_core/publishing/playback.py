@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from math import ceil
 from typing import Any
 
@@ -21,7 +21,7 @@ from gridlens_core.meters.emulator import Span, honest_intervals
 from gridlens_core.meters.fleet import Fleet
 from gridlens_core.meters.learning import Past, interval_lengths, odd_reads
 from gridlens_core.meters.profiles import Floats
-from gridlens_core.publishing.history import habits_of, learned_days, read_past
+from gridlens_core.publishing.history import habits_of, learned_days, learned_until, read_past
 
 MOST_METERS = 500  # played back: a sample of a larger fleet
 DAY = timedelta(days=1)
@@ -104,6 +104,15 @@ class Playback:
             }
             for one in self.feeders
         ]  # fmt: skip
+
+
+def play_back_latest(
+    connection: sa.Connection, schema: Schema, fleet: Fleet, latest: datetime, today: date
+) -> Playback:
+    """The last day of a history before the local day `today`, emulated from the days before it."""
+    return play_back(
+        connection, schema, fleet, learned_until(connection, schema, fleet.tenant_id, latest, today, fleet.timezone)
+    )
 
 
 def play_back(connection: sa.Connection, schema: Schema, fleet: Fleet, last: datetime) -> Playback:
