@@ -28,6 +28,7 @@ DAY = timedelta(days=1)
 FEEDER_BAND = 0.25  # of a feeder's energy in the day: weather and weekdays move it by a fifth
 SCATTERS = 3.0  # or so many times its own day-to-day scatter, where that is more
 WIDEST_BAND = 0.5
+WHOLE_DAY = 0.9  # of a meter's reads in its fullest day
 METER_BAND = 0.5  # a meter beyond this is counted, and shown
 READS_BAND = 0.1
 SIGN_BAND, NULLS_AT_MOST = 0.05, 0.2  # of reads
@@ -244,20 +245,41 @@ def _compared(played: Playback, fleet: Fleet, before: Past, of_day: Past) -> Pla
 
 
 def _feeders(fleet: Fleet, before: Past, was: Any, is_: Any, reads: Any) -> Iterator[PlayedFeeder]:
-    day = (before.end - before.end.max() - 1) // 86400  # -1 for the last day, and so on
+    days = _day_sums(before, len(fleet))
     for number, feeder in enumerate(fleet.feeders):
         here = (fleet.feeder_index == number) & (reads > 0)
         if not here.any():
             continue
-        mine = here[before.meter] & ~np.isnan(before.kwh)
-        sums = np.bincount(-day[mine] - 1, before.kwh[mine])
-        counts = np.bincount(-day[mine] - 1)
-        whole = sums[(counts > 0.9 * counts.max())] if len(counts) else sums
-        scatter = (
-            float(np.median(np.abs(np.diff(whole)))) / abs(float(was[here].sum()) or 1.0) if len(whole) > 2 else 0.0
-        )
-        band = min(max(FEEDER_BAND, SCATTERS * scatter), WIDEST_BAND)
-        yield PlayedFeeder(feeder, int(here.sum()), float(was[here].sum()), float(is_[here].sum()), band)
+        energy = float(was[here].sum())
+        band = min(max(FEEDER_BAND, SCATTERS * _scatter_kwh(days[:, here]) / (abs(energy) or 1.0)), WIDEST_BAND)
+        yield PlayedFeeder(feeder, int(here.sum()), energy, float(is_[here].sum()), band)
+
+
+def _day_sums(before: Past, n_meters: int) -> Floats:
+    """(n_days, n_meters) energy of each whole day before the last, newest first; NaN where a meter has few reads."""
+    known = ~np.isnan(before.kwh)
+    day = (before.end.max() - before.end[known]) // 86400
+    cell = day * n_meters + before.meter[known]
+    n_days = int(day.max()) + 1
+    sums = np.bincount(cell, before.kwh[known], n_days * n_meters).reshape(n_days, n_meters)
+    counts = np.bincount(cell, minlength=n_days * n_meters).reshape(n_days, n_meters)
+    return np.where(counts > WHOLE_DAY * counts.max(axis=0), sums, np.nan)
+
+
+def _scatter_kwh(days: Floats) -> float:
+    """By how much a feeder's day may miss what the days before it say, one standard deviation; days : as `_day_sums`.
+
+    The meters' own ups and downs, which the emulated day has too, or the feeder's as a whole, where those are more.
+    """
+    whole = days[:, ~np.isnan(days).all(axis=0)]
+    seen = (~np.isnan(whole)).sum(axis=0)
+    whole = whole[:, seen > 1]
+    if whole.shape[0] < 2 or not whole.size:
+        return 0.0
+    n = float(seen[seen > 1].mean())
+    own = float(np.sqrt(np.nansum(np.nanvar(whole, axis=0, ddof=1)) * (2 + 1 / n)))
+    together = whole[~np.isnan(whole).any(axis=1)].sum(axis=1)
+    return max(own, float(np.std(together, ddof=1)) if len(together) > 2 else 0.0)
 
 
 def _share(fleet: Fleet) -> float:
