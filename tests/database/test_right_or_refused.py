@@ -181,7 +181,7 @@ def test_several_rows_a_day_are_no_ones_loss_and_the_reason_is_said(on_case: OnC
     moment = demo.desk.fresh(TENANT)
     assert moment.kpis["loss_pct"] is None
     assert not moment.kpis.feeder_loss_pct
-    assert "rows for one day" in why_absent(moment.schema, "loss_pct")
+    assert "rows for one day" in why_absent(moment.schema, "loss_pct", {})
     answer = client_of(demo).get(QUICKCHECK, params={"tenantId": TENANT}).json()
     assert answer["currentLossPct"] is None
     assert "rows for one day" in answer["lossNote"]
