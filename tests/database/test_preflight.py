@@ -237,12 +237,11 @@ def test_what_came_since_the_start_is_used_once_the_demo_looks_again(on: Any) ->
 
 
 @pytest.fixture
-def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+def check(capsys: pytest.CaptureFixture[str]) -> Any:
     """`check(demo, *options)` -> (status, standard output, standard error) of the command on a demo's settings."""
 
     def run(demo: Demo, *options: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("gridlens_core.__main__.make_show", lambda: make_show(demo.settings))
-        status = main(["check", *options])
+        status = main(["check", *options], lambda: make_show(demo.settings))
         said = capsys.readouterr()
         return status, said.out, said.err
 
