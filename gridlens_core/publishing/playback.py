@@ -4,7 +4,7 @@ compared. A history that cannot be told from these figures is not continued. Rea
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from math import ceil
 from typing import Any
@@ -136,12 +136,8 @@ def play_back(connection: sa.Connection, schema: Schema, fleet: Fleet, last: dat
     seen = sorted(set(before.meter.tolist()) & set(of_day.meter.tolist()))
     enough = len(before) and before.end.min() <= (start - DAY + timedelta(hours=1)).timestamp()
     if not enough or not seen:
-        return _with(played, note="there are less than two full days of reads, so nothing was compared")
+        return replace(played, note="there are less than two full days of reads, so nothing was compared")
     return _compared(played, sample, before, of_day)
-
-
-def _with(played: Playback, note: str) -> Playback:
-    return Playback(played.start, played.end, played.minutes, played.meters, problems=played.problems, note=note)
 
 
 def _sample(fleet: Fleet) -> Fleet:
@@ -223,12 +219,12 @@ def _compared(played: Playback, fleet: Fleet, before: Past, of_day: Past) -> Pla
     fits &= np.abs(length - minutes) <= 1
     meter, at, kwh, volts = of_day.meter[fits], at[fits], of_day.kwh[fits], of_day.volts[fits]
     if not len(meter):
-        return _with(played, note="no read of the last day can be compared")
+        return replace(played, note="no read of the last day can be compared")
     said = wh[meter, at] / 1000.0
     was = np.bincount(meter, kwh, len(fleet))
     is_ = np.bincount(meter, said, len(fleet))
-    feeders = tuple(_feeders(fleet, before, was, is_, np.bincount(meter, minlength=len(fleet))))
     there = np.bincount(meter, minlength=len(fleet))
+    feeders = tuple(_feeders(fleet, before, was, is_, there))
     far = int((np.abs(is_ - was)[there > 0] > METER_BAND * np.abs(was[there > 0])).sum())
     reads = len(fits.nonzero()[0]) / span.count, float(known_meters.sum()) * (1 - _share(emulated))
     negative = float((kwh < 0).mean()), float((said < 0).mean())
@@ -241,7 +237,7 @@ def _compared(played: Playback, fleet: Fleet, before: Past, of_day: Past) -> Pla
         played.start, played.end, minutes, played.meters, feeders, reads, negative,
         float(np.isnan(of_day.kwh).mean()), range_, far,
     )  # fmt: skip
-    return Playback(**{**vars(found), "problems": tuple(_beyond(found))})
+    return replace(found, problems=tuple(_beyond(found)))
 
 
 def _feeders(fleet: Fleet, before: Past, was: Any, is_: Any, reads: Any) -> Iterator[PlayedFeeder]:
