@@ -90,12 +90,13 @@ def discover(
                 del usable[name]
         usable = _beside_each_other(usable, sampled)
     reads = relations.get(READS_TABLE)
+    by_meter, by_time = _ways_to_newest(connection, reads)
     unsettled: dict[str, str] = {}
     if reads is not None and not reads.lacks() and READS_TABLE not in unreadable and wall is not None:
         if zone and not reads.bindings["read_at"].form and reads.is_naive("read_at"):
             known = replace(reads.bindings["read_at"], form=zone, why=f"in {zone}, as it was first found")
             reads = replace(reads, bindings={**reads.bindings, "read_at": known})
-        reads, unsettled = _settle_reads(connection, reads, tenants, wall, timezone)
+        reads, unsettled = _settle_reads(reads, _sample(connection, reads, tenants, by_meter), wall, timezone)
     events_problem = _events_problem(found.get("ami_events"))
     return Schema(
         reads=reads,
@@ -107,8 +108,8 @@ def discover(
         miscounts=reads is not None
         and connection.execute(query("catalogue.sql", "miscounts"), {"name": READS_TABLE}).scalar_one(),
         has_supply=set(found.get("feeder_supply", ())) >= SUPPLY_COLUMNS,
-        by_meter=reads is not None and all(reads.has(role) for role in READ_KEY) and _by_meter(connection, reads),
-        newest_by_hops=_hops_to_newest(connection, relations.get(READS_TABLE)),
+        by_meter=by_meter,
+        newest_by_hops=by_meter and not by_time,
         unusable={name: view.lacks() for name, view in views.items() if view.lacks()},
         unreadable=unreadable,
         fill=corrections.fill,
@@ -131,12 +132,9 @@ def _events_problem(columns: Mapping[str, Column] | None) -> str:
 
 
 def _settle_reads(
-    connection: sa.Connection, reads: Relation, tenants: Sequence[str], wall: datetime, timezone: str
+    reads: Relation, sample: Sequence[Sampled], wall: datetime, timezone: str
 ) -> tuple[Relation, dict[str, str]]:
     """The reads table with its units and times settled from a sample, and by role what cannot be settled."""
-    sample: list[Sampled] = []
-    for tenant_id in tenants:
-        sample = sample or _sample_reads(connection, reads, tenant_id)
     minutes = usual_minutes(sample)
     settled = {
         "read_at": settle_time(reads.bindings["read_at"], sample, wall, timezone, minutes),
@@ -148,12 +146,18 @@ def _settle_reads(
     return replace(reads, bindings=bindings), {role: one.unsettled for role, one in settled.items() if one.unsettled}
 
 
-def _sample_reads(connection: sa.Connection, reads: Relation, tenant_id: str) -> list[Sampled]:
+def _sample(connection: sa.Connection, reads: Relation, tenants: Sequence[str], by_meter: bool) -> list[Sampled]:
+    """The sample of the first tenant that has one."""
+    samples = (_sample_reads(connection, reads, tenant_id, by_meter) for tenant_id in tenants)
+    return next(filter(None, samples), [])
+
+
+def _sample_reads(connection: sa.Connection, reads: Relation, tenant_id: str, by_meter: bool) -> list[Sampled]:
     """The latest reads of some of a tenant's meters; [] where there are none, or they do not come in time."""
     meter, at = reads["meter_id"], reads["read_at"]
     volts = f"CAST({reads['voltage']} AS double precision)" if reads.has("voltage") else "NULL"
     values = f"CAST({meter} AS text), {at}, CAST({reads['kwh']} AS double precision), {volts}"
-    if _by_meter(connection, reads):
+    if by_meter:
         some = f"{at} DESC LIMIT {SAMPLE_READS // SAMPLE_METERS}"
         statement = (
             f"WITH RECURSIVE hop AS ((SELECT {meter} FROM {reads.quoted} WHERE {reads.of_tenant()} ORDER BY {meter} "
@@ -177,13 +181,6 @@ def _sample_reads(connection: sa.Connection, reads: Relation, tenant_id: str) ->
         for row in rows
         if isinstance(row[1], datetime | int | float | Decimal)
     ]
-
-
-def _by_meter(connection: sa.Connection, reads: Relation) -> bool:
-    """Whether an index leads with tenant and meter."""
-    lead = (reads.name_of("tenant_id"), reads.name_of("meter_id"))
-    indexes = connection.execute(query("catalogue.sql", "indexes"), {"name": READS_TABLE}).scalars()
-    return any(tuple(columns[:2]) == lead for columns in indexes)
 
 
 def _settle_units(
@@ -269,14 +266,11 @@ def _has_unique_key(connection: sa.Connection, reads: Relation | None) -> bool:
     return any(needed <= set(columns) <= allowed for columns in indexes)
 
 
-def _hops_to_newest(connection: sa.Connection, reads: Relation | None) -> bool:
-    """Whether an index leads with tenant and meter, and none with the time or with tenant and time."""
+def _ways_to_newest(connection: sa.Connection, reads: Relation | None) -> tuple[bool, bool]:
+    """Whether an index leads with tenant and meter, and whether one leads with the time or with tenant and time."""
     if reads is None or not all(reads.has(role) for role in READ_KEY):
-        return False
+        return False, False
     tenant, meter, time = (reads.name_of(role) for role in READ_KEY)
-    leads = [
-        tuple(columns[:2])
-        for columns in connection.execute(query("catalogue.sql", "indexes"), {"name": READS_TABLE}).scalars()
-    ]
-    by_time = any(lead[:1] == (time,) or lead == (tenant, time) for lead in leads)
-    return not by_time and (tenant, meter) in leads
+    indexes = connection.execute(query("catalogue.sql", "indexes"), {"name": READS_TABLE}).scalars()
+    leads = {tuple(columns[:2]) for columns in indexes}
+    return (tenant, meter) in leads, any(lead[:1] == (time,) or lead == (tenant, time) for lead in leads)
