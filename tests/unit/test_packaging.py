@@ -41,7 +41,7 @@ NOT_IMPORTED = {
         "pandas": "plotly",  # the project's charter names it; Plotly and Streamlit take its tables
     },
 }
-TOOLS = {"pytest", "ruff", "mypy", "setuptools"}  # run, as steps of tests.check
+TOOLS = {"pytest", "pytest-xdist", "ruff", "mypy", "setuptools"}  # run, as steps of tests.check
 OPTIONAL = {str(Requirement(one).name) for one in PROJECT["project"]["optional-dependencies"]["azure"]}
 
 
