@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 Row = Mapping[str, Any]
+Found = TypeVar("Found")
 
 # What is nobody's view's fault: the connection, the server's limits, a lock, a time limit, an aborted transaction.
 NOT_THE_VIEW = ("08", "25P02", "40", "53", "55P03", "57")
@@ -40,7 +41,7 @@ class NoRows(Sequence[Row]):
         raise IndexError(index)
 
 
-def rows_or_reason(connection: sa.Connection, ask: Callable[[], Sequence[Row]]) -> Sequence[Row]:
+def rows_or_reason(connection: sa.Connection, ask: Callable[[], Sequence[Found]]) -> Sequence[Found] | NoRows:
     """The rows of one view, or NoRows; what is not the view's fault is raised. The transaction goes on either way."""
     try:
         with connection.begin_nested():

@@ -17,12 +17,10 @@ from gridlens_core.clock import local_day
 from gridlens_core.database.discovery import settle_by_rows
 from gridlens_core.database.schema import FEEDER_LOSS, FIELDOPS, KPI_VIEWS, OVERVIEW, SUSPICIOUS, Relation, Schema
 from gridlens_core.explanation.catalogue import ALL, CATALOGUE, kpis_of
+from gridlens_core.explanation.days import day_rows
 from gridlens_core.explanation.failing import NoRows, rows_or_reason
 
-# How far back "the last five days" looks: an index serves it, whatever the size of the history.
-LOOK_BACK_DAYS = 40
 NO_ISSUE = ("", "none", "ok", "normal", "no issue", "n/a", "-")
-ORDER_IN_DAY = (("loss_pct", "DESC NULLS LAST"), ("feeder_id", ""), ("meter_id", ""))
 _AN_INSTANT = timedelta(microseconds=1)
 
 ViewRows = Mapping[str, Sequence[Mapping[str, Any]]]  # by view name, with the views' own column names
@@ -123,26 +121,6 @@ def why_absent(schema: Schema, kpi: str, failed: Mapping[str, str]) -> str:
     return f"The view public.{view_name} has no value for this day yet."
 
 
-def day_rows(
-    connection: sa.Connection, schema: Schema, view_name: str, tenant_id: str, first: date, last: date
-) -> list[dict[str, Any]]:
-    """A view's rows from `first` to `last` with its own column names, newest day first; [] without the view.
-
-    Within a day the feeder that loses most comes first, and meters in the order of their names.
-    """
-    view = schema.views.get(view_name)
-    if view is None:
-        return []
-    order = [f"{view[column]} {direction}" for column, direction in ORDER_IN_DAY if view.has(column)]
-    which_days = "= :last" if first == last else "BETWEEN :first AND :last"
-    statement = sa.text(
-        f"SELECT * FROM {view.quoted} WHERE {view.of_tenant()} AND {view.day()} {which_days} "
-        f"ORDER BY {', '.join([view['day'] + ' DESC', *order])}"
-    )
-    parameters = {"tenant_id": tenant_id, "first": first, "last": last}
-    return [dict(row) for row in connection.execute(statement, parameters).mappings()]
-
-
 def by_role(view: Relation, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows with GridLens's names for the columns: numbers exact, shares in percent, ids as text."""
     if any(binding.certainty == "open" for binding in view.bindings.values()):
@@ -169,11 +147,6 @@ def _day(value: Any) -> Any:
         with suppress(ValueError):
             return date.fromisoformat(value[:10])
     return value.date() if isinstance(value, datetime) else value
-
-
-def closed_days(today: date) -> tuple[date, date]:
-    """The days before today that pages and answers look back on."""
-    return today - timedelta(days=LOOK_BACK_DAYS), today - timedelta(days=1)
 
 
 def newest_day(connection: sa.Connection, schema: Schema, tenant_id: str, grid_now: datetime, timezone: str) -> date:

@@ -17,9 +17,9 @@ from gridlens_core.clock import grid_now as grid_clock
 from gridlens_core.database.event_log import latest_events
 from gridlens_core.database.reads import Read, reads_of
 from gridlens_core.database.schema import KPI_VIEWS, Schema
+from gridlens_core.explanation.days import ClosedDays
 from gridlens_core.explanation.energy import FeederInterval, times_of
-from gridlens_core.explanation.failing import NoRows, rows_or_reason
-from gridlens_core.explanation.kpis import Kpis, ViewRows, closed_days, day_rows, kpis_from, read_rows
+from gridlens_core.explanation.kpis import Kpis, ViewRows, kpis_from
 from gridlens_core.explanation.receipts import Receipt, receipt_of
 from gridlens_core.explanation.site import Site
 from gridlens_core.explanation.trace import Observation
@@ -160,10 +160,10 @@ def account_key(event: Event) -> tuple[Any, ...]:
 class Keeper:
     """What one process remembers of one tenant from moment to moment, so that it is not asked for again.
 
-    closed : rows of the days before today, by view and today's date; over : accounts of events that are over for long
+    over : accounts of events that are over for long
     """
 
-    closed: dict[tuple[str, date], Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    days: ClosedDays = field(default_factory=ClosedDays)
     over: dict[tuple[Any, ...], TruthUntil] = field(default_factory=dict)
 
 
@@ -198,17 +198,9 @@ def read_moment(connection: sa.Connection, asked: Question) -> Moment:
     """The tenant's moment now, by a read-only transaction; ten statements, and more only for what is remembered."""
     pulse, log = read_pulse(connection, asked.schema, asked.tenant_id, asked.wall)
     day = asked.site.kpi_day(connection, asked.schema, asked.tenant_id, pulse.grid_now)
-    rows = read_rows(connection, asked.schema, asked.tenant_id, day)
-    closed: dict[str, Sequence[Mapping[str, Any]]] = {}
+    rows, closed = {}, {}
     for view in KPI_VIEWS:
-        if (view, day) not in asked.keeper.closed:
-            first, last = closed_days(day)
-            ask = partial(day_rows, connection, asked.schema, view, asked.tenant_id, first, last)
-            closed[view] = rows_or_reason(connection, ask)
-            if isinstance(closed[view], NoRows):
-                continue  # and asked again with the next moment
-            asked.keeper.closed[view, day] = closed[view]
-        closed[view] = asked.keeper.closed[view, day]
+        rows[view], closed[view] = asked.keeper.days.read(connection, asked.schema, view, asked.tenant_id, day)
     kpis = kpis_from(asked.schema, day, rows)
     return _look(connection, asked, pulse, log, Said(kpis, rows, closed))
 

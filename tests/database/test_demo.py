@@ -30,7 +30,8 @@ from gridlens_core.errors import (
     UnknownFeederError,
     UnknownMeterError,
 )
-from gridlens_core.explanation.kpis import Kpis, day_rows
+from gridlens_core.explanation.days import day_rows
+from gridlens_core.explanation.kpis import Kpis
 from gridlens_core.meters.events import EventRequest
 from gridlens_core.publishing import auto
 from gridlens_core.settings import Settings

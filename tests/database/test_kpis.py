@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from helpers import TENANT
 
 from gridlens_core.database.connection import Database
 from gridlens_core.database.discovery import discover
 from gridlens_core.database.schema import FEEDER_LOSS, FIELDOPS, KPI_VIEWS, OVERVIEW, SUSPICIOUS
-from gridlens_core.explanation.kpis import LOOK_BACK_DAYS, Kpis, closed_days, day_rows, exact, read_kpis
+from gridlens_core.explanation.days import ClosedDays, day_rows
+from gridlens_core.explanation.failing import NoRows
+from gridlens_core.explanation.kpis import Kpis, exact, read_kpis
 
 DAY = date(2026, 11, 18)
 
@@ -114,9 +118,34 @@ def test_another_tenant_s_rows_are_never_given(local: Database) -> None:
             assert day_rows(connection, schema, name, "OTHER", date(2026, 11, 1), DAY) == []
 
 
-def test_closed_days_end_yesterday() -> None:
-    first, last = closed_days(DAY)
-    assert last == date(2026, 11, 17)
-    assert (DAY - first).days == LOOK_BACK_DAYS
-    assert isinstance(first, date)
-    assert not isinstance(first, datetime)
+def test_a_day_that_is_over_is_read_once_and_with_the_running_day(local: Database) -> None:
+    days, asked = ClosedDays(), []
+
+    @sa.event.listens_for(local.engine, "before_cursor_execute")
+    def note(*said: Any) -> None:
+        asked.append((said[3].get("first"), said[3].get("last")))
+
+    with local.transaction(read_only=True) as connection:
+        schema = discover(connection)
+        whole = day_rows(connection, schema, FEEDER_LOSS, TENANT, date(2026, 10, 9), DAY)
+        asked.clear()
+        for today in (DAY - timedelta(days=1), DAY, DAY):
+            rows, closed = days.read(connection, schema, FEEDER_LOSS, TENANT, today)
+            assert [*rows, *closed] == [row for row in whole if row["day"] <= today]
+            assert {row["day"] for row in rows} == {today}
+    sa.event.remove(local.engine, "before_cursor_execute", note)
+    yesterday = DAY - timedelta(days=1)
+    looks = [(date(2026, 10, 8), yesterday), (yesterday, DAY), (None, DAY)]  # None: the one day alone
+    assert [one for one in asked if one[1]] == looks
+
+
+def test_where_a_day_that_is_over_fails_the_running_day_is_read_alone(
+    existing_url: Callable[..., str], open_database: Callable[..., Database]
+) -> None:
+    days = f"(VALUES (DATE '{DAY}', 20.0), (DATE '{DAY - timedelta(days=1)}', 0.0)) AS d(day, part)"
+    columns = "d.day, 'F1' AS feeder_id, 1.5 AS loss_kwh, 1 / d.part AS loss_percent"
+    sql = f"CREATE VIEW {FEEDER_LOSS} AS SELECT '{TENANT}'::text AS tenant_id, {columns} FROM {days};"
+    with open_database(existing_url(sql)).transaction(read_only=True) as connection:
+        rows, closed = ClosedDays().read(connection, discover(connection), FEEDER_LOSS, TENANT, DAY)
+    assert [row["loss_percent"] for row in rows] == [Decimal("0.05")]
+    assert isinstance(closed, NoRows)

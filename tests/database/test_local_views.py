@@ -18,7 +18,8 @@ from gridlens_core.database.connection import Database, connect
 from gridlens_core.database.discovery import discover
 from gridlens_core.database.event_log import end_event, insert_event
 from gridlens_core.database.schema import FEEDER_LOSS, FIELDOPS, KPI_VIEWS, OVERVIEW, SUSPICIOUS, Schema
-from gridlens_core.explanation.kpis import Kpis, day_rows, read_kpis
+from gridlens_core.explanation.days import day_rows
+from gridlens_core.explanation.kpis import Kpis, read_kpis
 from gridlens_core.explanation.truth import Truth, read_ledger
 from gridlens_core.meters.emulator import Span, emulate
 from gridlens_core.meters.events import EventRequest
