@@ -35,16 +35,14 @@ ORDER BY read_at, feeder_id
 -- name: meter_expected
 -- The local estimation's view of one meter: what it recorded, and its own habit scaled to what its feeder got.
 SELECT i.read_at, m.kwh::float8 AS recorded_kwh,
-       x.mean_kw / nullif(t.mean_kw, 0) * i.supplied_kwh::float8 AS expected_kwh
+       x.mean_kw[i.hour + 1] / nullif(t.mean_kw, 0) * i.supplied_kwh::float8 AS expected_kwh
 FROM public.meters g
 JOIN public.v_feeder_interval i ON i.tenant_id = g.tenant_id AND i.feeder_id = g.feeder_id
 JOIN public.meter_expectation x
-  ON x.tenant_id = i.tenant_id AND x.day = i.day AND x.feeder_id = i.feeder_id AND x.hour = i.hour
- AND x.meter_id = g.meter_id
-CROSS JOIN LATERAL (
-  SELECT sum(y.mean_kw) AS mean_kw FROM public.meter_expectation y
-  WHERE y.tenant_id = i.tenant_id AND y.day = i.day AND y.feeder_id = i.feeder_id AND y.hour = i.hour
-) t
+  ON x.tenant_id = i.tenant_id AND x.day = i.day AND x.feeder_id = i.feeder_id AND x.meter_id = g.meter_id
+ AND x.mean_kw[i.hour + 1] IS NOT NULL
+JOIN public.feeder_hour_expectation t
+  ON t.tenant_id = i.tenant_id AND t.day = i.day AND t.feeder_id = i.feeder_id AND t.hour = i.hour
 LEFT JOIN public.meter_reads_electric m
   ON m.tenant_id = i.tenant_id AND m.meter_id = g.meter_id AND m.read_at = i.read_at
 WHERE g.tenant_id = :tenant_id AND g.meter_id = :meter_id AND i.day BETWEEN :first_day AND :last_day

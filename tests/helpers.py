@@ -45,7 +45,7 @@ UNION ALL SELECT 'column', attrelid::regclass::text || '.' || attname || ' ' || 
     || coalesce(' default ' || pg_get_expr(d.adbin, d.adrelid), '')
   FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
   LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-  WHERE attnum > 0 AND c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
+  WHERE attnum > 0 AND NOT attisdropped AND c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
 UNION ALL SELECT 'index', pg_get_indexdef(indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
   WHERE c.relnamespace = 'public'::regnamespace
 UNION ALL SELECT 'constraint', contype::text || ' ' || pg_get_constraintdef(oid) FROM pg_constraint

@@ -43,6 +43,7 @@ def apply_baseline(connection: sa.Connection, timezone: str) -> None:
     if refill:
         connection.execute(query(TABLES, "older_tables"))
         connection.execute(query(ROLLUPS, "triggers"))
+        connection.execute(query(ROLLUPS, "older_triggers"))
     connection.execute(query(VIEWS, "views"))
     if refill:
         connection.execute(query(ROLLUPS, "fill"))

@@ -99,29 +99,39 @@ GROUP BY feeder_id, meter_id
 -- name: learn_meters
 -- Four weeks at the most; the day itself is left out. The energy to date before the day, less that before the weeks.
 WITH learned AS (
-  INSERT INTO public.meter_expectation (tenant_id, day, feeder_id, meter_id, hour, mean_kw)
-  SELECT :tenant_id, :day, feeder_id, meter_id, hour, round(sum(kwh) * 60 / sum(minutes), 9)
+  INSERT INTO public.meter_expectation (tenant_id, day, feeder_id, meter_id, mean_kw)
+  SELECT :tenant_id, :day, feeder_id, meter_id, array_agg(mean_kw ORDER BY hour)
   FROM (
-    SELECT b.feeder_id, e.meter_id, h.hour, w.sign * h.kwh AS kwh, w.sign * h.minutes AS minutes
-    FROM unnest(CAST(:feeder_ids AS text[])) AS b(feeder_id)
-    CROSS JOIN (VALUES (1, CAST(:day AS date)), (-1, CAST(:day AS date) - 28)) AS w(sign, before)
-    CROSS JOIN LATERAL (
-      SELECT max(d.day) AS day FROM public.meter_energy_to_date d
-      WHERE d.tenant_id = :tenant_id AND d.feeder_id = b.feeder_id AND d.day < w.before
-    ) latest
-    JOIN public.meter_energy_to_date e
-      ON e.tenant_id = :tenant_id AND e.feeder_id = b.feeder_id AND e.day = latest.day
-    CROSS JOIN LATERAL unnest(e.hours, e.kwh, e.minutes) AS h(hour, kwh, minutes)
-  ) p
-  GROUP BY feeder_id, hour, meter_id
-  HAVING sum(minutes) > 0
-  ORDER BY feeder_id, hour, meter_id
-  RETURNING feeder_id, hour, mean_kw
+    SELECT feeder_id, meter_id, hour, round(sum(kwh) * 60 / nullif(sum(minutes), 0), 9) AS mean_kw
+    FROM (
+      SELECT b.feeder_id, e.meter_id, h.hour, w.sign * h.kwh AS kwh, w.sign * h.minutes AS minutes
+      FROM unnest(CAST(:feeder_ids AS text[])) AS b(feeder_id)
+      CROSS JOIN (VALUES (1, CAST(:day AS date)), (-1, CAST(:day AS date) - 28)) AS w(sign, before)
+      CROSS JOIN LATERAL (
+        SELECT max(d.day) AS day FROM public.meter_energy_to_date d
+        WHERE d.tenant_id = :tenant_id AND d.feeder_id = b.feeder_id AND d.day < w.before
+      ) latest
+      JOIN public.meter_energy_to_date e
+        ON e.tenant_id = :tenant_id AND e.feeder_id = b.feeder_id AND e.day = latest.day
+      CROSS JOIN LATERAL (
+        SELECT u.hour, u.kwh, u.minutes FROM unnest(e.hours, e.kwh, e.minutes) AS u(hour, kwh, minutes)
+        UNION ALL
+        SELECT number, 0, 0 FROM generate_series(0, 23) AS number
+      ) h
+    ) p
+    GROUP BY feeder_id, meter_id, hour
+  ) hourly
+  GROUP BY feeder_id, meter_id
+  HAVING count(mean_kw) > 0
+  ORDER BY feeder_id, meter_id
+  RETURNING feeder_id, mean_kw
 )
 INSERT INTO public.feeder_hour_expectation (tenant_id, day, feeder_id, hour, meters, mean_kw)
-SELECT :tenant_id, :day, feeder_id, hour, count(*), sum(mean_kw)
-FROM learned
-GROUP BY feeder_id, hour
+SELECT :tenant_id, :day, l.feeder_id, h.number - 1, count(*), sum(h.mean_kw)
+FROM learned l
+CROSS JOIN LATERAL unnest(l.mean_kw) WITH ORDINALITY AS h(mean_kw, number)
+WHERE h.mean_kw IS NOT NULL
+GROUP BY l.feeder_id, h.number
 
 -- name: learn_feeders
 -- Loss in conductors grows with the square of the load; intervals that lost more than any feeder's conductors
@@ -144,13 +154,13 @@ GROUP BY feeder_id
 -- The day's reads that are there already, beside the day's new expectations.
 UPDATE public.feeder_interval_reads f SET expected_reads = e.reads, expected_kw = e.mean_kw
 FROM (
-  SELECT i.feeder_id, i.read_at, count(x.mean_kw) AS reads, coalesce(sum(x.mean_kw), 0) AS mean_kw
-  FROM public.feeder_interval_reads i
+  SELECT i.feeder_id, i.read_at, count(x.mean_kw[i.hour + 1]) AS reads,
+         coalesce(sum(x.mean_kw[i.hour + 1]), 0) AS mean_kw
+  FROM (SELECT *, public.local_hour(read_at) AS hour FROM public.feeder_interval_reads) i
   JOIN public.meter_reads_electric m
     ON m.tenant_id = i.tenant_id AND m.read_at = i.read_at AND m.feeder_id = i.feeder_id
   LEFT JOIN public.meter_expectation x
-    ON x.tenant_id = i.tenant_id AND x.day = i.day AND x.feeder_id = i.feeder_id
-   AND x.hour = public.local_hour(i.read_at) AND x.meter_id = m.meter_id
+    ON x.tenant_id = i.tenant_id AND x.day = i.day AND x.feeder_id = i.feeder_id AND x.meter_id = m.meter_id
   WHERE i.tenant_id = :tenant_id AND i.day = :day AND i.feeder_id = ANY(:feeder_ids)
   GROUP BY i.feeder_id, i.read_at
 ) e

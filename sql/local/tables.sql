@@ -19,10 +19,10 @@ CREATE TABLE IF NOT EXISTS public.meter_reads_electric (
   read_at   timestamptz NOT NULL,
   kwh       numeric(12,6) NOT NULL CHECK (kwh >= 0),
   voltage   numeric(5,1) NOT NULL,
-  CONSTRAINT meter_reads_electric_once UNIQUE (tenant_id, meter_id, read_at)
+  -- Reads come in order of time: what leads with the time is written at its end, and still leads to a meter.
+  CONSTRAINT meter_reads_electric_once UNIQUE (tenant_id, read_at, meter_id)
 );
-CREATE INDEX IF NOT EXISTS meter_reads_electric_by_time
-  ON public.meter_reads_electric (tenant_id, read_at, feeder_id) INCLUDE (meter_id, kwh, voltage);
+CREATE INDEX IF NOT EXISTS meter_reads_electric_by_feeder ON public.meter_reads_electric (tenant_id, read_at, feeder_id);
 
 -- Registry of meters: which reads are due.
 CREATE TABLE IF NOT EXISTS public.meters (
@@ -48,15 +48,15 @@ CREATE TABLE IF NOT EXISTS public.feeder_supply (
 CREATE INDEX IF NOT EXISTS feeder_supply_by_day ON public.feeder_supply (tenant_id, day, feeder_id, read_at);
 
 -- What the utility's nightly estimation (VEE) expects of each meter on a day, learned from the days before:
--- mean power [kW] in each hour of the local day. An exact number, so that sums do not depend on the order of rows.
+-- mean power [kW] in each hour of the local day, hour h at [h + 1], NULL for an hour without a read. Exact numbers, so
+-- that sums do not depend on the order of rows.
 CREATE TABLE IF NOT EXISTS public.meter_expectation (
   tenant_id text NOT NULL,
   day       date NOT NULL,
   feeder_id text NOT NULL,
   meter_id  text NOT NULL,
-  hour      smallint NOT NULL,
-  mean_kw   numeric(15,9) NOT NULL,
-  PRIMARY KEY (tenant_id, day, feeder_id, hour, meter_id)
+  mean_kw   numeric(15,9)[] NOT NULL,
+  PRIMARY KEY (tenant_id, day, feeder_id, meter_id)
 );
 
 -- The same for a feeder's meters together: their number and the sum of their mean power [kW].
@@ -111,14 +111,41 @@ CREATE TABLE IF NOT EXISTS public.meter_energy_to_date (
 );
 
 -- name: older_tables
--- Tables of an earlier version: expectations were rounded numbers, and their sums by feeder were not kept. Days and
--- hours are worked out anew: they follow the time zone, also when it changes.
-ALTER TABLE public.meter_expectation ALTER COLUMN mean_kw TYPE numeric(15,9);
+-- Tables of an earlier version: expectations stood hour by hour, some as rounded numbers, their sums by feeder were not
+-- kept, and the key of the reads led with the meter. Days and hours are worked out anew: they follow the time zone,
+-- also when it changes.
+DO $body$
+BEGIN
+  IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'public.meter_expectation'::regclass AND attname = 'hour') THEN
+    CREATE TEMP TABLE older_expectation ON COMMIT DROP AS
+    SELECT tenant_id, day, feeder_id, meter_id, array_agg(mean_kw ORDER BY hour) AS mean_kw
+    FROM (
+      SELECT m.tenant_id, m.day, m.feeder_id, m.meter_id, h.hour, e.mean_kw
+      FROM (SELECT DISTINCT tenant_id, day, feeder_id, meter_id FROM public.meter_expectation) m
+      CROSS JOIN generate_series(0, 23) AS h(hour)
+      LEFT JOIN public.meter_expectation e
+        ON e.tenant_id = m.tenant_id AND e.day = m.day AND e.feeder_id = m.feeder_id AND e.meter_id = m.meter_id
+       AND e.hour = h.hour
+    ) hourly
+    GROUP BY tenant_id, day, feeder_id, meter_id;
+    TRUNCATE public.meter_expectation;
+    ALTER TABLE public.meter_expectation DROP CONSTRAINT meter_expectation_pkey, DROP COLUMN hour, DROP COLUMN mean_kw,
+      ADD COLUMN mean_kw numeric(15,9)[] NOT NULL, ADD PRIMARY KEY (tenant_id, day, feeder_id, meter_id);
+    INSERT INTO public.meter_expectation SELECT * FROM older_expectation;
+  END IF;
+  IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('public.meter_reads_electric_by_time')) THEN
+    DROP INDEX public.meter_reads_electric_by_time;
+    ALTER TABLE public.meter_reads_electric DROP CONSTRAINT meter_reads_electric_once,
+      ADD CONSTRAINT meter_reads_electric_once UNIQUE (tenant_id, read_at, meter_id);
+  END IF;
+END $body$;
 TRUNCATE public.feeder_hour_expectation;
 INSERT INTO public.feeder_hour_expectation (tenant_id, day, feeder_id, hour, meters, mean_kw)
-SELECT tenant_id, day, feeder_id, hour, count(*), sum(mean_kw)
-FROM public.meter_expectation
-GROUP BY tenant_id, day, feeder_id, hour;
+SELECT e.tenant_id, e.day, e.feeder_id, h.number - 1, count(*), sum(h.mean_kw)
+FROM public.meter_expectation e
+CROSS JOIN LATERAL unnest(e.mean_kw) WITH ORDINALITY AS h(mean_kw, number)
+WHERE h.mean_kw IS NOT NULL
+GROUP BY e.tenant_id, e.day, e.feeder_id, h.number;
 ALTER TABLE public.feeder_supply
   ALTER COLUMN day  SET EXPRESSION AS (public.local_day(read_at)),
   ALTER COLUMN hour SET EXPRESSION AS (public.local_hour(read_at));

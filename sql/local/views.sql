@@ -137,7 +137,7 @@ CROSS JOIN LATERAL (
     SELECT m.meter_id,
            count(*) FILTER (WHERE i.lossy) AS intervals,
            sum(m.kwh) FILTER (WHERE i.lossy) AS recorded_kwh,
-           round((sum(x.mean_kw::float8 / nullif(i.feeder_mean_kw, 0) * i.to_meters_kwh ORDER BY i.age)
+           round((sum(x.mean_kw[i.hour + 1]::float8 / nullif(i.feeder_mean_kw, 0) * i.to_meters_kwh ORDER BY i.age)
              FILTER (WHERE i.lossy))::numeric, 6) AS expected_kwh,
            round((sum(i.unexplained_kwh ORDER BY i.age) FILTER (WHERE i.lossy))::numeric, 6) AS unexplained_kwh,
            count(*) AS seen,
@@ -149,8 +149,8 @@ CROSS JOIN LATERAL (
     JOIN public.meter_reads_electric m
       ON m.tenant_id = f.tenant_id AND m.read_at = i.read_at AND m.feeder_id = f.feeder_id
     JOIN public.meter_expectation x
-      ON x.tenant_id = f.tenant_id AND x.day = f.day AND x.feeder_id = f.feeder_id AND x.hour = i.hour
-     AND x.meter_id = m.meter_id
+      ON x.tenant_id = f.tenant_id AND x.day = f.day AND x.feeder_id = f.feeder_id AND x.meter_id = m.meter_id
+     AND x.mean_kw[i.hour + 1] IS NOT NULL
     GROUP BY m.meter_id
   ), ranked AS (
     -- which rule would name the meter

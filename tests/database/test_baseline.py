@@ -120,10 +120,10 @@ def test_a_meter_is_expected_to_do_what_it_did_at_that_hour(connection: sa.Conne
     days = emulate(fleet, Span(day_start(date(2026, 11, 14), ZONE), 15, 4 * 96), [])
     assert days.sent.all()
     mean_kw = days.honest_wh.reshape(len(fleet), 4, 24, 4).mean(axis=(1, 3)) * 4 / 1000
-    rows = connection.exec_driver_sql(f"SELECT meter_id, hour, mean_kw FROM meter_expectation WHERE day = '{DAY}'")
+    rows = connection.exec_driver_sql(f"SELECT meter_id, mean_kw FROM meter_expectation WHERE day = '{DAY}'")
     found = np.full((len(fleet), 24), np.nan)
     for row in rows:
-        found[fleet.meter_ids.index(row.meter_id), row.hour] = row.mean_kw
+        found[fleet.meter_ids.index(row.meter_id)] = row.mean_kw
     assert np.allclose(found, mean_kw, rtol=1e-6)
 
 

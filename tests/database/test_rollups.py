@@ -51,7 +51,8 @@ def hour_of(read_at: datetime, zone: str) -> tuple[date, int]:
 def summed(connection: sa.Connection, zone: str = ZONE) -> list[Any]:
     """What the roll-up must hold, added up in Python."""
     found = connection.exec_driver_sql(
-        "SELECT tenant_id, day, feeder_id, hour, meter_id, mean_kw FROM meter_expectation"
+        "SELECT tenant_id, day, feeder_id, number - 1 AS hour, meter_id, h.kw AS mean_kw FROM meter_expectation e "
+        "CROSS JOIN LATERAL unnest(e.mean_kw) WITH ORDINALITY AS h(kw, number)"
     )
     mean_kw = {tuple(row)[:5]: row.mean_kw for row in found}
     sums: dict[Any, list[Any]] = defaultdict(lambda: [0, Decimal(0), 0, 0, 0, Decimal(0)])
@@ -175,7 +176,8 @@ def test_an_expectation_is_the_mean_of_four_weeks_at_the_most(
                 sums[read.feeder_id, read.meter_id, hour][1] += 15
         expected = {key: round(kwh * 60 / minutes, 9) for key, (kwh, minutes) in sums.items()}
         found = connection.exec_driver_sql(
-            f"SELECT feeder_id, meter_id, hour, mean_kw FROM meter_expectation WHERE day = '{day}'"
+            f"SELECT feeder_id, meter_id, number - 1 AS hour, h.kw AS mean_kw FROM meter_expectation e "
+            f"CROSS JOIN LATERAL unnest(e.mean_kw) WITH ORDINALITY AS h(kw, number) WHERE day = '{day}'"
         )
         assert {tuple(row)[:3]: row.mean_kw for row in found} == pytest.approx(expected, abs=Decimal("1e-9"))
         for again in (day, date(2026, 10, 20), day):
@@ -258,14 +260,22 @@ def test_going_back_and_on_again_is_as_if_nothing_had_been(local: Database) -> N
 OLDER = """
     DROP VIEW v_kpi_fieldops_daily, v_kpi_suspicious_meters_daily, v_kpi_electric_overview_daily,
       v_kpi_electric_feeder_loss_daily, v_feeder_balance, v_feeder_interval, local_thresholds;
-    DROP FUNCTION roll_up_added, roll_up_removed, roll_up_truncated CASCADE;
-    DROP FUNCTION forget_energy_of_added, forget_energy_of_removed CASCADE;
+    DROP FUNCTION roll_up, roll_up_truncated, forget_energy CASCADE;
     DROP TABLE feeder_interval_reads, feeder_hour_expectation, meter_energy_to_date;
     ALTER TABLE feeder_supply
       ALTER COLUMN day  SET EXPRESSION AS ((read_at AT TIME ZONE 'America/Chicago')::date),
       ALTER COLUMN hour SET EXPRESSION AS (0);
     DROP FUNCTION local_day, local_hour;
-    ALTER TABLE meter_expectation ALTER COLUMN mean_kw TYPE real USING mean_kw::real;
+    CREATE TABLE hourly AS
+      SELECT tenant_id, day, feeder_id, meter_id, (number - 1)::smallint AS hour, h.kw::real AS mean_kw
+      FROM meter_expectation e CROSS JOIN LATERAL unnest(e.mean_kw) WITH ORDINALITY AS h(kw, number);
+    DROP TABLE meter_expectation;
+    ALTER TABLE hourly RENAME TO meter_expectation;
+    ALTER TABLE meter_expectation ADD PRIMARY KEY (tenant_id, day, feeder_id, hour, meter_id);
+    ALTER TABLE meter_reads_electric DROP CONSTRAINT meter_reads_electric_once,
+      ADD CONSTRAINT meter_reads_electric_once UNIQUE (tenant_id, meter_id, read_at);
+    DROP INDEX meter_reads_electric_by_feeder;
+    CREATE INDEX meter_reads_electric_by_time ON meter_reads_electric (tenant_id, read_at, feeder_id);
     CREATE VIEW v_feeder_interval AS SELECT s.day, x.mean_kw FROM feeder_supply s CROSS JOIN meter_expectation x;
     CREATE VIEW v_kpi_electric_overview_daily AS SELECT * FROM v_feeder_interval;
     COMMENT ON VIEW v_kpi_electric_overview_daily IS 'an older version';
