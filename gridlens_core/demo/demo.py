@@ -24,6 +24,7 @@ from gridlens_core.database.queries import query
 from gridlens_core.database.reads import reads_of
 from gridlens_core.database.schema import READS_TABLE
 from gridlens_core.demo.desk import KpiDesk
+from gridlens_core.demo.nightly import Nightly
 from gridlens_core.demo.session import Session, StartDatabase
 from gridlens_core.errors import BadInputError, DatabaseNotReadyError
 from gridlens_core.explanation.ahead import publish_measured
@@ -45,7 +46,6 @@ from gridlens_core.publishing.publisher import (
     lock_tenant,
     newest_interval,
     publish_cycle,
-    publish_span,
     read_grid_now,
 )
 from gridlens_core.settings import Settings
@@ -72,6 +72,7 @@ class Demo:
         self.settings = settings
         self.session = Session(settings, clock, start_database)
         self.desk = KpiDesk(self.session)
+        self.nightly = Nightly(self.session)
         self.auto = AutoPublishers(lambda tenant_id, minutes: self.publish(tenant_id, interval_minutes=minutes))
         self._proven: set[tuple[str, date]] = set()  # tenants and days whose first cycle stands as it was sent
         self.resets: Counter[str] = Counter()  # by tenant; a story that was under way begins anew
@@ -79,6 +80,7 @@ class Demo:
     def stop(self) -> None:
         """Stops the timers, and the session."""
         self.auto.stop_all()
+        self.nightly.wait()
         self.session.stop()
 
     def look_again(self) -> None:
@@ -136,6 +138,8 @@ class Demo:
         is_last : the KPIs after it are read with the moment that viewers will see
         """
         schema, trace, budget = self.session.schema, self.desk.trace(tenant_id), self.desk.budget(tenant_id)
+        if self.session.site.keeps_supply:
+            seeding.catch_up(self.session, Plan(schema, self.desk.fleet(tenant_id), self.session.clock(), minutes))
         with self.session.transaction() as connection:
             lock_tenant(connection, tenant_id)
             wall = self.session.clock()
@@ -170,6 +174,7 @@ class Demo:
             trace.observe(seen)
         if self.desk.today(cycle.read_at + timedelta(minutes=minutes)) != self.desk.today(cycle.read_at):
             self.desk.close_day(tenant_id)
+            self.nightly.begin(fleet, cycle.read_at + timedelta(minutes=minutes))
         return cycle, before
 
     def why_not(self, event_type: str) -> str | None:
@@ -254,5 +259,4 @@ class Demo:
         moment = floor_to_interval(min(first_event or end, end), DEFAULT_INTERVAL_MINUTES)
         baseline.forget_after(connection, fleet.tenant_id, moment, self.desk.today(moment))
         connection.execute(query("events.sql", "delete_events"), tenant)
-        for span in seeding.missing_spans(connection, self.session.schema, fleet, self.settings, wall):
-            publish_span(connection, self.session.schema, fleet, span)
+        seeding.fill_up(connection, self.session.schema, fleet, self.settings, wall)

@@ -21,7 +21,8 @@ VIEWS, QUERIES = "local/views.sql", "local/queries.sql"
 
 COPY = "COPY public.meter_reads_electric (tenant_id, meter_id, feeder_id, read_at, kwh, voltage) FROM STDIN"
 COPIED_ROWS = 250_000  # in one statement: some 20 MB of text
-LEARNED_METERS = 5_000  # in one statement: some seconds at the most
+LEARNED_METERS = 1_000  # in one statement: a second or so
+LEARNED_DAYS = 28  # four weeks, as in sql/local/queries.sql
 LEARNING_MEMORY = "64MB"  # keeps the hourly sums of a large fleet off the disk
 
 
@@ -136,10 +137,37 @@ def latest_supply_at(connection: sa.Connection, tenant_id: str) -> datetime | No
     return None if found is None else as_utc(found)
 
 
+def holes(connection: sa.Connection, tenant_id: str) -> list[tuple[datetime, datetime]]:
+    """(start, end) of each stretch within the history for which the substation's meters reported nothing."""
+    rows = connection.execute(query(QUERIES, "holes"), {"tenant_id": tenant_id})
+    return [(as_utc(row.starts_at), as_utc(row.ends_at)) for row in rows]
+
+
 def learn_expectations(connection: sa.Connection, tenant_id: str, day: date) -> None:
-    """The nightly estimation: what to expect on `day`, from the days before it. Does nothing if it was made already."""
-    if not _is_learned(connection, tenant_id, day):
-        _learn(connection, tenant_id, day, None)
+    """The nightly estimation: what to expect on `day`, from the days before it. Keeps what is learned already."""
+    while learn_some(connection, tenant_id, day):
+        pass
+
+
+def learn_some(connection: sa.Connection, tenant_id: str, day: date, feeder_ids: Sequence[str] | None = None) -> bool:
+    """One slice of the nightly estimation for `day`: some feeders, of LEARNED_METERS together or a single one.
+
+    feeder_ids : of these alone; None for all
+    Returns whether there was anything to learn.
+    """
+    parameters = {"tenant_id": tenant_id, "day": day, "feeder_ids": None if feeder_ids is None else list(feeder_ids)}
+    group: list[str] = []
+    meters = 0
+    for feeder in connection.execute(query(QUERIES, "feeders_to_learn"), parameters):
+        meters += feeder.meters
+        if group and meters > LEARNED_METERS:
+            break
+        group.append(feeder.feeder_id)
+    if group:
+        connection.exec_driver_sql(f"SET LOCAL work_mem = '{LEARNING_MEMORY}'")
+        _learn_feeders(connection, tenant_id, day, group)
+        connection.exec_driver_sql("SET LOCAL work_mem TO DEFAULT")
+    return bool(group)
 
 
 def relearn_expectations(connection: sa.Connection, tenant_id: str, day: date, feeder_ids: Sequence[str]) -> None:
@@ -148,34 +176,18 @@ def relearn_expectations(connection: sa.Connection, tenant_id: str, day: date, f
     The result is what `learn_expectations` would have written from the changed reads. A day for which
     nothing was learned yet is left alone.
     """
-    if _is_learned(connection, tenant_id, day):
-        parameters = {"tenant_id": tenant_id, "day": day, "feeder_ids": list(feeder_ids)}
+    tenant_day = {"tenant_id": tenant_id, "day": day}
+    if connection.execute(query(QUERIES, "is_learned"), tenant_day).scalar_one():
         for table in ("meter", "feeder_hour", "feeder"):
+            parameters = {**tenant_day, "feeder_ids": list(feeder_ids)}
             connection.execute(query(QUERIES, f"forget_{table}_expectations"), parameters)
-        _learn(connection, tenant_id, day, list(feeder_ids))
+        while learn_some(connection, tenant_id, day, feeder_ids):
+            pass
 
 
-def _is_learned(connection: sa.Connection, tenant_id: str, day: date) -> bool:
-    return bool(
-        connection.execute(query(QUERIES, "has_expectation"), {"tenant_id": tenant_id, "day": day}).scalar_one()
-    )
-
-
-def _learn(connection: sa.Connection, tenant_id: str, day: date, feeder_ids: list[str] | None) -> None:
-    """Learns feeder by feeder, several small ones at once; None for all feeders that were supplied before `day`."""
-    parameters = {"tenant_id": tenant_id, "day": day, "feeder_ids": feeder_ids}
-    group: list[str] = []
-    meters = 0
-    connection.exec_driver_sql(f"SET LOCAL work_mem = '{LEARNING_MEMORY}'")
-    for feeder in connection.execute(query(QUERIES, "feeders_to_learn"), parameters).all():
-        if group and meters + feeder.meters > LEARNED_METERS:
-            _learn_feeders(connection, tenant_id, day, group)
-            group, meters = [], 0
-        group.append(feeder.feeder_id)
-        meters += feeder.meters
-    if group:
-        _learn_feeders(connection, tenant_id, day, group)
-    connection.exec_driver_sql("SET LOCAL work_mem TO DEFAULT")
+def learned_days(connection: sa.Connection, tenant_id: str, after: date) -> list[date]:
+    """The days after one for which the estimation was made, oldest first."""
+    return list(connection.execute(query(QUERIES, "learned_days"), {"tenant_id": tenant_id, "day": after}).scalars())
 
 
 def _learn_feeders(connection: sa.Connection, tenant_id: str, day: date, feeder_ids: list[str]) -> None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Protocol
 
 import sqlalchemy as sa
 
-from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, day_start, floor_to_interval, grid_now, local_day
+from gridlens_core.clock import (
+    DEFAULT_INTERVAL_MINUTES,
+    INTERVAL_MINUTES,
+    day_start,
+    floor_to_interval,
+    grid_now,
+    local_day,
+)
 from gridlens_core.database.bindings import BINDINGS_FILE
-from gridlens_core.database.connection import Database
+from gridlens_core.database.connection import STATEMENT_TIMEOUT_S, Database
 from gridlens_core.database.discovery import discover
 from gridlens_core.database.schema import Schema
 from gridlens_core.errors import DatabaseNotReadyError, NotOnExistingDatabaseError
@@ -18,7 +27,7 @@ from gridlens_core.meters.emulator import Span
 from gridlens_core.meters.fleet import Fleet, fleet_of, synthetic_fleet
 from gridlens_core.publishing import baseline
 from gridlens_core.publishing.history import learn_fleet
-from gridlens_core.publishing.publisher import local_days, newest_interval, publish_span
+from gridlens_core.publishing.publisher import Plan, local_days, lock_tenant, newest_interval, publish_span
 from gridlens_core.settings import Settings
 
 SEEDING_TIMEOUT_S = 120.0
@@ -33,6 +42,14 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
+
+
+class Transacting(Protocol):
+    """What transactions are begun on: a Database, or a session with one."""
+
+    def transaction(
+        self, *, statement_timeout_s: float = STATEMENT_TIMEOUT_S
+    ) -> AbstractContextManager[sa.Connection]: ...
 
 
 def prepare_local(database: Database, settings: Settings, wall: datetime, report: Report) -> Schema:
@@ -122,36 +139,90 @@ def may_synthesise(connection: sa.Connection, schema: Schema, settings: Settings
 
 
 def fill_history(
-    database: Database, schema: Schema, fleet: Fleet, settings: Settings, wall: datetime, report: Report
+    database: Transacting, schema: Schema, fleet: Fleet, settings: Settings, wall: datetime, report: Report
 ) -> None:
-    """Publishes what is missing between the last read and now, a local day to a transaction.
+    """Publishes what is missing up to now, holes within the history too, a local day to a transaction.
 
     The gap of a laptop that slept for three days is filled; a new database gets GRIDLENS_HISTORY_DAYS.
     """
-    with database.transaction() as connection:
+    with database.transaction(statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
+        latest = newest_interval(connection, schema, fleet.tenant_id)
         spans = missing_spans(connection, schema, fleet, settings, wall)
     for number, span in enumerate(spans):
         day = local_day(span.end, settings.timezone)
         report(Progress(f"Reads of {len(fleet)} meters for {day:%A %d %B}", number / len(spans)))
         with database.transaction(statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
             publish_span(connection, schema, fleet, span)
+    for day in _days_to_relearn(spans, latest, settings.timezone):
+        with database.transaction(statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
+            lock_tenant(connection, fleet.tenant_id)
+            baseline.relearn_expectations(connection, fleet.tenant_id, day, fleet.feeders)
     if len(spans) > 1:
         # The planner has no statistics of the new rows yet, so its first plans would be slow.
         with database.transaction(statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
             connection.exec_driver_sql("ANALYZE")
 
 
+def fill_up(connection: sa.Connection, schema: Schema, fleet: Fleet, settings: Settings, wall: datetime) -> None:
+    """Like `fill_history`, within the caller's transaction."""
+    latest = newest_interval(connection, schema, fleet.tenant_id)
+    spans = missing_spans(connection, schema, fleet, settings, wall)
+    for span in spans:
+        publish_span(connection, schema, fleet, span)
+    for day in _days_to_relearn(spans, latest, settings.timezone):
+        baseline.relearn_expectations(connection, fleet.tenant_id, day, fleet.feeders)
+
+
 def missing_spans(
     connection: sa.Connection, schema: Schema, fleet: Fleet, settings: Settings, wall: datetime
 ) -> list[Span]:
-    """What lies between the tenant's last read and now, cut at local midnights."""
-    minutes = DEFAULT_INTERVAL_MINUTES
-    end = grid_now(None, wall, minutes)
+    """The holes of the tenant's history, and what lies between its last read and now, cut at local midnights."""
+    end = grid_now(None, wall, DEFAULT_INTERVAL_MINUTES)
     latest = newest_interval(connection, schema, fleet.tenant_id)
-    start = latest or _history_start(settings, end)
-    # A history kept at odd minutes is continued from the next whole interval, so that no minute counts twice.
-    start = floor_to_interval(start + timedelta(minutes=minutes, microseconds=-1), minutes)
-    return list(local_days(start, end, minutes, settings.timezone))
+    holes = baseline.holes(connection, fleet.tenant_id) if latest is not None else []
+    gaps = [*holes, (latest or _history_start(settings, end), end)]
+    return [span for start, until in gaps for span in _filling(start, until, settings.timezone)]
+
+
+def _filling(start: datetime, end: datetime, timezone: str) -> Iterator[Span]:
+    """Quarters of an hour from one time to another; shorter intervals where the gap begins or ends within one."""
+    quarter = timedelta(minutes=DEFAULT_INTERVAL_MINUTES)
+    first = min(floor_to_interval(start + quarter - timedelta(microseconds=1), DEFAULT_INTERVAL_MINUTES), end)
+    last = max(floor_to_interval(end, DEFAULT_INTERVAL_MINUTES), first)
+    yield from local_days(start, first, INTERVAL_MINUTES[0], timezone)
+    yield from local_days(first, last, DEFAULT_INTERVAL_MINUTES, timezone)
+    yield from local_days(last, end, INTERVAL_MINUTES[0], timezone)
+
+
+def _days_to_relearn(spans: Sequence[Span], latest: datetime | None, timezone: str) -> list[date]:
+    """Of days whose reads were there before a hole was filled, those whose estimation looked back on it."""
+    filled = {local_day(span.end, timezone) for span in spans if latest is not None and span.end < latest}
+    newest = None if latest is None else local_day(latest, timezone)
+    after = {day + timedelta(days=number) for day in filled for number in range(1, baseline.LEARNED_DAYS + 1)}
+    return sorted(day for day in after if newest is not None and day <= newest)
+
+
+def catch_up(database: Transacting, plan: Plan) -> None:
+    """What the next cycle of a local database needs, each part in a transaction of its own: the reads of the time in
+    which nobody published, and the nightly estimation for its day."""
+    fleet, timezone = plan.fleet, plan.fleet.timezone
+    with database.transaction() as connection:
+        latest = newest_interval(connection, plan.schema, fleet.tenant_id)
+        now = grid_now(latest, plan.wall, plan.interval_minutes)
+    for span in _filling(latest or now, now, timezone):
+        with database.transaction(statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
+            publish_span(connection, plan.schema, fleet, span)
+    learn_ahead(database, fleet, now + timedelta(minutes=plan.interval_minutes))
+
+
+def learn_ahead(database: Transacting, fleet: Fleet, read_at: datetime) -> None:
+    """The nightly estimation for the day of a read, some feeders to a transaction."""
+    day = local_day(read_at, fleet.timezone)
+    more = True
+    while more:
+        with database.transaction() as connection:
+            lock_tenant(connection, fleet.tenant_id)
+            more = baseline.learn_some(connection, fleet.tenant_id, day)
 
 
 def _only_local(database: Database) -> None:

@@ -38,16 +38,49 @@ WITH RECURSIVE hop AS (
 )
 SELECT max(read_at) FROM hop
 
--- name: has_expectation
+-- name: holes
+-- What lies between two intervals of the supply that do not follow each other, oldest first.
+SELECT before AS starts_at, start AS ends_at
+FROM (
+  SELECT read_at - make_interval(mins => interval_minutes) AS start, lag(read_at) OVER (ORDER BY read_at) AS before
+  FROM public.feeder_supply
+  WHERE tenant_id = :tenant_id AND feeder_id = (
+    SELECT feeder_id FROM public.feeder_supply WHERE tenant_id = :tenant_id ORDER BY feeder_id LIMIT 1)
+) i
+WHERE start > before
+ORDER BY before
+
+-- name: is_learned
 SELECT EXISTS (SELECT 1 FROM public.feeder_hour_expectation WHERE tenant_id = :tenant_id AND day = :day)
 
+-- name: learned_days
+SELECT DISTINCT day FROM public.feeder_hour_expectation WHERE tenant_id = :tenant_id AND day > :day ORDER BY day
+
 -- name: feeders_to_learn
--- With their number of meters; all of them where :feeder_ids is null.
-SELECT feeder_id, max(meters_due) AS meters FROM public.feeder_supply
-WHERE tenant_id = :tenant_id AND day < :day AND day >= CAST(:day AS date) - 28
-  AND (CAST(:feeder_ids AS text[]) IS NULL OR feeder_id = ANY(:feeder_ids))
-GROUP BY feeder_id
-ORDER BY feeder_id
+-- With their number of meters, those that were supplied in the four weeks before :day and of which nothing is expected
+-- on it; of all where :feeder_ids is null. From feeder to feeder down the primary key, as for the latest supply.
+WITH RECURSIVE hop AS (
+  (SELECT feeder_id FROM public.feeder_supply WHERE tenant_id = :tenant_id ORDER BY feeder_id LIMIT 1)
+  UNION ALL
+  SELECT n.* FROM hop CROSS JOIN LATERAL (
+    SELECT feeder_id FROM public.feeder_supply s
+    WHERE s.tenant_id = :tenant_id AND s.feeder_id > hop.feeder_id
+    ORDER BY feeder_id LIMIT 1) n
+), unlearned AS MATERIALIZED (
+  SELECT feeder_id FROM hop
+  WHERE (CAST(:feeder_ids AS text[]) IS NULL OR feeder_id = ANY(:feeder_ids)) AND NOT EXISTS (
+    SELECT 1 FROM public.feeder_hour_expectation e
+    WHERE e.tenant_id = :tenant_id AND e.day = :day AND e.feeder_id = hop.feeder_id)
+)
+SELECT u.feeder_id, latest.meters_due AS meters
+FROM unlearned u
+CROSS JOIN LATERAL (
+  SELECT s.day, s.meters_due FROM public.feeder_supply s
+  WHERE s.tenant_id = :tenant_id AND s.feeder_id = u.feeder_id AND s.day < :day
+  ORDER BY s.read_at DESC LIMIT 1
+) latest
+WHERE latest.day >= CAST(:day AS date) - 28
+ORDER BY u.feeder_id
 
 -- name: days_to_sum
 -- Days of the four weeks before :day, each with the feeders whose energy to date lacks the day.

@@ -7,17 +7,19 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from helpers import FROZEN, READS, SMALL_FLEET, TENANT, Server, catalogue, checksums
+from helpers import FROZEN, READS, SMALL_FLEET, TENANT, MovableClock, Server, catalogue, checksums
 
-from gridlens_core.clock import day_start
+from gridlens_core.clock import day_start, floor_to_interval
 from gridlens_core.database.connection import Database
 from gridlens_core.database.discovery import discover
 from gridlens_core.database.schema import Schema
+from gridlens_core.demo.demo import Demo
 from gridlens_core.errors import NotOnExistingDatabaseError
 from gridlens_core.meters.emulator import Span, emulate
 from gridlens_core.meters.fleet import Fleet
-from gridlens_core.publishing.publisher import Plan, publish_cycle
-from gridlens_core.publishing.seeding import Progress, fill_history, local_fleet, prepare_local
+from gridlens_core.publishing import baseline
+from gridlens_core.publishing.publisher import Plan, local_days, publish_cycle, publish_span
+from gridlens_core.publishing.seeding import Progress, catch_up, fill_history, local_fleet, prepare_local
 from gridlens_core.settings import Settings
 
 QUARTER = timedelta(minutes=15)
@@ -170,6 +172,68 @@ def test_a_history_at_odd_minutes_goes_on_without_counting_a_minute_twice(local:
     assert scalar(local, f"SELECT max(read_at) FROM {READS}") == FROZEN + timedelta(minutes=45)
 
 
+# --- holes within the history ---------------------------------------------------------------------------
+
+
+def gaps(database: Database) -> int:
+    """How many intervals of a feeder do not follow upon the one before."""
+    return scalar(
+        database,
+        "SELECT count(*) FROM (SELECT read_at - make_interval(mins => interval_minutes) AS start, "
+        "lag(read_at) OVER (PARTITION BY feeder_id ORDER BY read_at) AS before FROM feeder_supply) i "
+        "WHERE start <> before",
+    )
+
+
+def make_holes(database: Database) -> None:
+    """What a laptop that slept three times leaves: within a day, over midnight, and an hour ago."""
+    with database.engine.begin() as connection:
+        for hours, until in ((50, 46), (14, 9), (2, 1)):
+            for table in (READS, "feeder_supply"):
+                connection.exec_driver_sql(
+                    f"DELETE FROM {table} WHERE read_at > '{FROZEN - timedelta(hours=hours)}' "
+                    f"AND read_at <= '{FROZEN - timedelta(hours=until)}'"
+                )
+        for table in ("meter_expectation", "feeder_hour_expectation", "feeder_expectation"):
+            connection.exec_driver_sql(f"DELETE FROM {table} WHERE day > '2026-11-16'")
+        for day in (date(2026, 11, 17), date(2026, 11, 18)):
+            baseline.learn_expectations(connection, TENANT, day)
+
+
+def test_a_start_fills_every_hole_as_if_there_had_been_none(local: Database) -> None:
+    before = checksums(local.engine)
+    make_holes(local)
+    assert gaps(local) == 3 * 10
+    prepare(local)
+    assert gaps(local) == 0
+    after = checksums(local.engine)
+    # The energy to date of a day that is over is kept or made again by the next estimation.
+    del before["meter_energy_to_date"], after["meter_energy_to_date"]
+    assert after == before
+
+
+def test_a_reset_fills_every_hole(make_demo: Callable[..., Demo]) -> None:
+    demo = make_demo()
+    before = checksums(demo.session.database.engine)
+    make_holes(demo.session.database)
+    demo.reset(TENANT)
+    assert gaps(demo.session.database) == 0
+    after = checksums(demo.session.database.engine)
+    del before["meter_energy_to_date"], after["meter_energy_to_date"]
+    assert after == before
+
+
+@pytest.mark.parametrize("minutes", [5, 15, 20, 60])
+def test_a_publish_after_an_idle_time_leaves_no_hole(make_demo: Callable[..., Demo], minutes: int) -> None:
+    clock = MovableClock()
+    demo = make_demo(clock=clock)
+    demo.publish(TENANT, interval_minutes=minutes)
+    clock.move(hours=20, minutes=13)
+    cycle = demo.publish(TENANT, interval_minutes=minutes).cycles[0]
+    assert cycle.read_at >= floor_to_interval(clock.now, minutes)
+    assert gaps(demo.session.database) == 0
+
+
 # --- settings that change between starts ----------------------------------------------------------------
 
 
@@ -248,3 +312,38 @@ def test_nothing_is_filled_where_nothing_is_missing(local: Database) -> None:
     for wall in (FROZEN, FROZEN - timedelta(days=2), FROZEN + timedelta(minutes=14, seconds=59)):
         fill_history(local, schema, fleet, settings(), wall, lambda _: None)
     assert checksums(local.engine) == before
+
+
+# --- local midnight -------------------------------------------------------------------------------------
+
+
+def learned_feeders(database: Database, day: date) -> int:
+    return scalar(database, f"SELECT count(DISTINCT feeder_id) FROM feeder_hour_expectation WHERE day = '{day}'")
+
+
+def test_the_estimation_is_made_in_slices_before_the_first_cycle_of_a_day(
+    local: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(baseline, "LEARNED_METERS", 50)
+    schema, fleet = prepare(local), local_fleet(local, settings(), TENANT)
+    midnight = day_start(date(2026, 11, 19), ZONE)
+    with local.transaction() as connection:
+        for span in local_days(FROZEN - QUARTER, midnight, 15, ZONE):
+            publish_span(connection, schema, fleet, span)
+        assert baseline.learn_some(connection, TENANT, date(2026, 11, 19))
+    assert learned_feeders(local, date(2026, 11, 19)) == 2  # of 20 meters each
+    catch_up(local, Plan(schema, fleet, FROZEN, supply=True))
+    assert learned_feeders(local, date(2026, 11, 19)) == 10
+    written = rows_written(local)
+    catch_up(local, Plan(schema, fleet, FROZEN, supply=True))
+    assert rows_written(local) == written
+
+
+def test_the_last_cycle_of_a_day_begins_the_estimation_for_the_next(make_demo: Callable[..., Demo]) -> None:
+    demo = make_demo(now=day_start(date(2026, 11, 19), ZONE))
+    demo.publish(TENANT)
+    demo.nightly.wait()
+    assert learned_feeders(demo.session.database, date(2026, 11, 19)) == 10
+    expected = checksums(demo.session.database.engine)["meter_expectation"]
+    demo.publish(TENANT)
+    assert checksums(demo.session.database.engine)["meter_expectation"] == expected
