@@ -6,9 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import date, datetime
-from io import StringIO
 
-import numpy as np
 import sqlalchemy as sa
 
 from gridlens_core.clock import as_utc
@@ -19,8 +17,6 @@ from gridlens_core.meters.fleet import Fleet
 TABLES, THRESHOLDS, ROLLUPS = "local/tables.sql", "local/thresholds.sql", "local/rollups.sql"
 VIEWS, QUERIES = "local/views.sql", "local/queries.sql"
 
-COPY = "COPY public.meter_reads_electric (tenant_id, meter_id, feeder_id, read_at, kwh, voltage) FROM STDIN"
-COPIED_ROWS = 250_000  # in one statement: some 20 MB of text
 LEARNED_METERS = 1_000  # in one statement: a second or so
 LEARNED_DAYS = 28  # four weeks, as in sql/local/queries.sql
 LEARNING_MEMORY = "64MB"  # keeps the hourly sums of a large fleet off the disk
@@ -99,36 +95,6 @@ def has_reads(connection: sa.Connection, tenant_id: str, span: Span) -> bool:
     """Whether any read of the span is there."""
     parameters = {"tenant_id": tenant_id, "start": span.start, "end": span.end}
     return bool(connection.execute(query(QUERIES, "has_reads"), parameters).scalar_one())
-
-
-def copy_reads(connection: sa.Connection, reads: Reads) -> int:
-    """Inserts the reads that were sent with COPY, in order of time; returns how many. None may be stored already."""
-    fleet = reads.fleet
-    meters = [
-        "\t".join(map(_copied, (fleet.tenant_id, meter_id, feeder_id)))
-        for meter_id, feeder_id in zip(fleet.meter_ids, fleet.feeder_ids, strict=True)
-    ]
-    read_times = [moment.isoformat() for moment in reads.span.read_times]
-    intervals, meter = np.nonzero(reads.sent.T)
-    recorded_mwh, voltage_dv = reads.recorded_mwh[meter, intervals], reads.voltage_dv[meter, intervals]
-    cursor = connection.connection.cursor()
-    for first in range(0, len(meter), COPIED_ROWS):
-        part = slice(first, first + COPIED_ROWS)
-        columns = (one[part].tolist() for one in (meter, intervals, recorded_mwh, voltage_dv))
-        lines = (
-            f"{meters[of]}\t{read_times[at]}\t{mwh // 1_000_000}.{mwh % 1_000_000:06d}\t{dv // 10}.{dv % 10}"
-            for of, at, mwh, dv in zip(*columns, strict=True)
-        )
-        cursor.copy_expert(COPY, StringIO("\n".join(lines)))
-    cursor.close()
-    return len(meter)
-
-
-def _copied(text: str) -> str:
-    """Text as COPY reads it."""
-    for plain, escaped in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
-        text = text.replace(plain, escaped)
-    return text
 
 
 def latest_supply_at(connection: sa.Connection, tenant_id: str) -> datetime | None:

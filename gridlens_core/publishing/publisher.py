@@ -22,6 +22,7 @@ from gridlens_core.meters.events import Event
 from gridlens_core.meters.fleet import Fleet
 from gridlens_core.meters.profiles import Ints
 from gridlens_core.publishing import baseline
+from gridlens_core.publishing.bulk import copy_reads
 
 DEFAULT_BATCH_ROWS = 20_000
 CHANGED_AT_MOST = 0.05  # of a first cycle's energy, by rounding; more is another energy
@@ -148,7 +149,7 @@ def publish_span(connection: sa.Connection, schema: Schema, fleet: Fleet, span: 
     if baseline.has_reads(connection, fleet.tenant_id, span):
         return write_reads(connection, schema, reads, supply=True)
     _report_supply(connection, reads)
-    return baseline.copy_reads(connection, reads)
+    return copy_reads(connection, reads)
 
 
 def write_reads(

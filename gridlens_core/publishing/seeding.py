@@ -26,6 +26,7 @@ from gridlens_core.errors import DatabaseNotReadyError, NotOnExistingDatabaseErr
 from gridlens_core.meters.emulator import Span
 from gridlens_core.meters.fleet import Fleet, fleet_of, synthetic_fleet
 from gridlens_core.publishing import baseline
+from gridlens_core.publishing.first_history import FirstHistory
 from gridlens_core.publishing.history import learn_fleet
 from gridlens_core.publishing.publisher import Plan, local_days, lock_tenant, newest_interval, publish_span
 from gridlens_core.settings import Settings
@@ -148,11 +149,16 @@ def fill_history(
     with database.transaction(statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
         latest = newest_interval(connection, schema, fleet.tenant_id)
         spans = missing_spans(connection, schema, fleet, settings, wall)
+    first = FirstHistory(fleet)
     for number, span in enumerate(spans):
         day = local_day(span.end, settings.timezone)
         report(Progress(f"Reads of {len(fleet)} meters for {day:%A %d %B}", number / len(spans)))
         with database.transaction(statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
-            publish_span(connection, schema, fleet, span)
+            lock_tenant(connection, fleet.tenant_id)
+            if newest_interval(connection, schema, fleet.tenant_id) == first.end:
+                first.publish(connection, span)  # it is all there is, or there is nothing yet
+            else:
+                publish_span(connection, schema, fleet, span)
     for day in _days_to_relearn(spans, latest, settings.timezone):
         with database.transaction(statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
             lock_tenant(connection, fleet.tenant_id)

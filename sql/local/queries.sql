@@ -38,6 +38,9 @@ WITH RECURSIVE hop AS (
 )
 SELECT max(read_at) FROM hop
 
+-- name: voltage_limits
+SELECT low_v, high_v FROM public.local_thresholds
+
 -- name: holes
 -- What lies between two intervals of the supply that do not follow each other, oldest first.
 SELECT before AS starts_at, start AS ends_at

@@ -17,7 +17,8 @@ from gridlens_core.demo.demo import Demo
 from gridlens_core.errors import NotOnExistingDatabaseError
 from gridlens_core.meters.emulator import Span, emulate
 from gridlens_core.meters.fleet import Fleet
-from gridlens_core.publishing import baseline
+from gridlens_core.publishing import baseline, seeding
+from gridlens_core.publishing.first_history import FirstHistory
 from gridlens_core.publishing.publisher import Plan, local_days, publish_cycle, publish_span
 from gridlens_core.publishing.seeding import Progress, catch_up, fill_history, local_fleet, prepare_local
 from gridlens_core.settings import Settings
@@ -102,6 +103,37 @@ def test_the_day_the_clocks_change_is_as_long_as_it_is(empty: Database, day: dat
     assert twice == (8 if hours == 25 else 4)
     skipped = scalar(empty, f"SELECT count(*) FROM feeder_supply WHERE day = '{day}' AND hour = 2")
     assert skipped == (0 if hours == 23 else 4)
+
+
+class Outpaced(FirstHistory):
+    """Stands for another process that has written: from the first span on, all is published like any other reads."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        super().__init__(fleet)
+        self.end = FROZEN
+
+
+@pytest.mark.parametrize(
+    ("wall", "days"),
+    [
+        pytest.param(FROZEN, 4, id="some days"),
+        pytest.param(day_start(date(2026, 11, 10), ZONE) + QUARTER, 33, id="beyond four weeks, and the clocks go back"),
+        pytest.param(day_start(date(2026, 3, 10), ZONE) + QUARTER, 4, id="the clocks go forward"),
+    ],
+)
+def test_a_history_written_at_once_is_what_publishing_would_have_written(
+    new_database: Callable[..., str],
+    open_database: Callable[..., Database],
+    monkeypatch: pytest.MonkeyPatch,
+    wall: datetime,
+    days: int,
+) -> None:
+    at_once, published = (open_database(new_database(), is_local=True) for _ in range(2))
+    size = {"feeders": 3, "meters_per_feeder": 4, "history_days": days}
+    prepare(at_once, wall=wall, **size)
+    monkeypatch.setattr(seeding, "FirstHistory", Outpaced)
+    prepare(published, wall=wall, **size)
+    assert checksums(at_once.engine) == checksums(published.engine)
 
 
 # --- starting again -------------------------------------------------------------------------------------
