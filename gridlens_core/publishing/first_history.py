@@ -7,10 +7,12 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Context, Decimal
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
 from gridlens_core.clock import local_day
 from gridlens_core.database.event_log import events_in_window
@@ -22,6 +24,8 @@ from gridlens_core.publishing import baseline
 from gridlens_core.publishing.bulk import copy_reads, copy_rows
 
 HOURS = 24
+LOST_AT_MOST_PCT = 6
+_EXACT = Context(prec=400)
 MWH_PER_KWH, NW_PER_KW = 10**6, 10**9  # the last decimals of the columns
 
 
@@ -41,6 +45,7 @@ class FirstHistory:
         self.end: datetime | None = None
         self._fleet = fleet
         self._to_date: deque[_ToDate] = deque(maxlen=baseline.LEARNED_DAYS + 1)
+        self._losses: deque[list[NDArray[np.object_]]] = deque(maxlen=baseline.LEARNED_DAYS)  # of each feeder, by day
 
     def publish(self, connection: sa.Connection, span: Span) -> None:
         """Writes the next span; the caller holds the tenant's lock, and nobody else has written for the tenant."""
@@ -67,6 +72,7 @@ class FirstHistory:
         if self._to_date:
             recorded_mwh, minutes = recorded_mwh + self._to_date[-1].recorded_mwh, minutes + self._to_date[-1].minutes
         self._to_date.append(_ToDate(day, recorded_mwh, minutes))
+        self._losses.append(_losses(reads))
 
     def _expected(self) -> Ints:
         """(n_meters, 24) mean power over the last four weeks [nW], rounded as numeric is; -1 where there is no read."""
@@ -99,8 +105,12 @@ class FirstHistory:
             ((tenant, day, fleet.feeders[feeder], hour, meters[feeder, hour], _kw(int(sums[feeder, hour])))
              for feeder, hour in zip(*np.nonzero(meters), strict=True)),
         )  # fmt: skip
-        parameters = {"tenant_id": tenant, "day": day, "feeder_ids": list(fleet.feeders)}
-        connection.execute(query(baseline.QUERIES, "learn_feeders"), parameters)
+        losses = (sum(days) for days in zip(*self._losses, strict=True))
+        copy_rows(
+            connection, "feeder_expectation", ("tenant_id", "day", "feeder_id", "no_load_kw", "load_factor"),
+            ((tenant, day, feeder, *_fit(*sums))
+             for feeder, sums in zip(fleet.feeders, losses, strict=True) if sums[0]),
+        )  # fmt: skip
 
     def _write_roll_up(self, connection: sa.Connection, day: date, reads: Reads, mean_nw: Ints) -> None:
         limits = connection.execute(query(baseline.QUERIES, "voltage_limits")).one()
@@ -123,6 +133,38 @@ class FirstHistory:
              for feeder, of_feeder in zip(self._fleet.feeders, sums.tolist(), strict=True)
              for moment, one in zip(times, of_feeder, strict=True) if one[0]),
         )  # fmt: skip
+
+
+def _losses(reads: Reads) -> list[NDArray[np.object_]]:
+    """For each feeder the exact sums that a line through its losses needs: n, x, y, x * x and x * y, where x = kW^2 and
+    y = lost kW over the intervals that count (learn_feeders in sql/local/queries.sql); in powers of mW."""
+    fleet, per_hour = reads.fleet, 60 // reads.span.minutes
+    supplied = reads.supplied_wh * 1000
+    lost = supplied - fleet.sum_by_feeder(np.where(reads.sent, reads.recorded_mwh, 0))
+    whole = fleet.sum_by_feeder(reads.sent) == fleet.meters_by_feeder[:, None]
+    counts = whole & (supplied > 0) & (100 * lost <= LOST_AT_MOST_PCT * supplied)
+    found = []
+    for feeder, chosen in enumerate(counts):
+        x = (supplied[feeder, chosen] * per_hour).astype(object) ** 2
+        y = (lost[feeder, chosen] * per_hour).astype(object)
+        found.append(np.array([len(x), x.sum(), y.sum(), (x * x).sum(), (x * y).sum()], dtype=object))
+    return found
+
+
+def _fit(n: int, x: int, y: int, xx: int, xy: int) -> tuple[float, float]:
+    """No-load kW and load factor, each the quotient of two exact numbers that were rounded to double precision."""
+    spread = n * xx - x * x
+    if not spread:
+        return float(_scaled(y, 1)) / n, 0.0
+    return (
+        float(_scaled(y * xx - x * xy, 5)) / float(_scaled(spread, 4)),
+        float(_scaled(n * xy - x * y, 3)) / float(_scaled(spread, 4)),
+    )
+
+
+def _scaled(value: int, power: int) -> Decimal:
+    """A whole number of mW to a power, in kW."""
+    return Decimal(int(value)).scaleb(-6 * power, _EXACT)
 
 
 def hours_of(span: Span, timezone: str) -> Ints:

@@ -171,20 +171,24 @@ GROUP BY l.feeder_id, h.number
 
 -- name: learn_feeders
 -- Loss in conductors grows with the square of the load; intervals that lost more than any feeder's conductors
--- can (6 %, US public power distributors call that suspicious) are left out of the fit. Added up in order of
--- time, so that the last digit is the same whatever the plan.
+-- can (6 %, US public power distributors call that suspicious) are left out of the fit. A least-squares line through
+-- x = kW^2 and y = lost kW, from exact sums, so that the last digit is the same whatever the order of rows.
 INSERT INTO public.feeder_expectation (tenant_id, day, feeder_id, no_load_kw, load_factor)
 SELECT :tenant_id, :day, feeder_id,
-       coalesce(regr_intercept(loss_kw, kw ^ 2 ORDER BY read_at), avg(loss_kw ORDER BY read_at)),
-       coalesce(regr_slope(loss_kw, kw ^ 2 ORDER BY read_at), 0)
+       coalesce((y * xx - x * xy)::float8 / nullif(n * xx - x * x, 0)::float8, y::float8 / n),
+       coalesce((n * xy - x * y)::float8 / nullif(n * xx - x * x, 0)::float8, 0)
 FROM (
-  SELECT feeder_id, read_at, supplied_kwh::float8 * 60 / interval_minutes AS kw,
-         (supplied_kwh - recorded_kwh)::float8 * 60 / interval_minutes AS loss_kw
-  FROM public.v_feeder_interval
-  WHERE tenant_id = :tenant_id AND day < :day AND day >= CAST(:day AS date) - 28 AND feeder_id = ANY(:feeder_ids)
-    AND reads = meters_due AND supplied_kwh > 0 AND supplied_kwh - recorded_kwh <= 0.06 * supplied_kwh
-) i
-GROUP BY feeder_id
+  SELECT feeder_id, count(*) AS n, sum(kw * kw) AS x, sum(loss_kw) AS y, sum(kw * kw * kw * kw) AS xx,
+         sum(kw * kw * loss_kw) AS xy
+  FROM (
+    SELECT feeder_id, supplied_kwh * (60 / interval_minutes) AS kw,
+           (supplied_kwh - recorded_kwh) * (60 / interval_minutes) AS loss_kw
+    FROM public.v_feeder_interval
+    WHERE tenant_id = :tenant_id AND day < :day AND day >= CAST(:day AS date) - 28 AND feeder_id = ANY(:feeder_ids)
+      AND reads = meters_due AND supplied_kwh > 0 AND supplied_kwh - recorded_kwh <= 0.06 * supplied_kwh
+  ) i
+  GROUP BY feeder_id
+) s
 
 -- name: expect_reads
 -- The day's reads that are there already, beside the day's new expectations.

@@ -59,6 +59,8 @@ CREATE TABLE IF NOT EXISTS public.meter_expectation (
   PRIMARY KEY (tenant_id, day, feeder_id, meter_id)
 );
 
+ALTER TABLE public.meter_expectation ALTER COLUMN mean_kw SET STATISTICS 0;  -- no query chooses by it
+
 -- The same for a feeder's meters together: their number and the sum of their mean power [kW].
 CREATE TABLE IF NOT EXISTS public.feeder_hour_expectation (
   tenant_id text NOT NULL,
@@ -109,6 +111,8 @@ CREATE TABLE IF NOT EXISTS public.meter_energy_to_date (
   minutes   bigint[] NOT NULL,
   PRIMARY KEY (tenant_id, feeder_id, day, meter_id)
 );
+ALTER TABLE public.meter_energy_to_date ALTER COLUMN hours SET STATISTICS 0, ALTER COLUMN kwh SET STATISTICS 0,
+  ALTER COLUMN minutes SET STATISTICS 0;
 
 -- name: older_tables
 -- Tables of an earlier version: expectations stood hour by hour, some as rounded numbers, their sums by feeder were not
