@@ -138,8 +138,7 @@ class Demo:
         is_last : the KPIs after it are read with the moment that viewers will see
         """
         schema, trace, budget = self.session.schema, self.desk.trace(tenant_id), self.desk.budget(tenant_id)
-        if self.session.site.keeps_supply:
-            seeding.catch_up(self.session, Plan(schema, self.desk.fleet(tenant_id), self.session.clock(), minutes))
+        self.nightly.prepare(tenant_id, minutes, self.desk.fleet)
         with self.session.transaction() as connection:
             lock_tenant(connection, tenant_id)
             wall = self.session.clock()
@@ -174,7 +173,7 @@ class Demo:
             trace.observe(seen)
         if self.desk.today(cycle.read_at + timedelta(minutes=minutes)) != self.desk.today(cycle.read_at):
             self.desk.close_day(tenant_id)
-            self.nightly.begin(fleet, cycle.read_at + timedelta(minutes=minutes))
+        self.nightly.went_on(fleet, cycle)
         return cycle, before
 
     def why_not(self, event_type: str) -> str | None:
@@ -245,6 +244,7 @@ class Demo:
                 self._back_to_baseline(connection, fleet)
         if restores:
             self.desk.forget(tenant_id)
+            self.nightly.forget(tenant_id)
         self.resets[tenant_id] += 1
         return ended
 

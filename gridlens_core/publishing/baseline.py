@@ -110,9 +110,10 @@ def holes(connection: sa.Connection, tenant_id: str) -> list[tuple[datetime, dat
 
 
 def learn_expectations(connection: sa.Connection, tenant_id: str, day: date) -> None:
-    """The nightly estimation: what to expect on `day`, from the days before it. Keeps what is learned already."""
-    while learn_some(connection, tenant_id, day):
-        pass
+    """The nightly estimation: what to expect on `day`, from the days before it. Leaves one that was begun as it is."""
+    if not _is_learned(connection, tenant_id, day):
+        while learn_some(connection, tenant_id, day):
+            pass
 
 
 def learn_some(connection: sa.Connection, tenant_id: str, day: date, feeder_ids: Sequence[str] | None = None) -> bool:
@@ -142,13 +143,18 @@ def relearn_expectations(connection: sa.Connection, tenant_id: str, day: date, f
     The result is what `learn_expectations` would have written from the changed reads. A day for which
     nothing was learned yet is left alone.
     """
-    tenant_day = {"tenant_id": tenant_id, "day": day}
-    if connection.execute(query(QUERIES, "is_learned"), tenant_day).scalar_one():
+    if _is_learned(connection, tenant_id, day):
+        tenant_day = {"tenant_id": tenant_id, "day": day}
         for table in ("meter", "feeder_hour", "feeder"):
             parameters = {**tenant_day, "feeder_ids": list(feeder_ids)}
             connection.execute(query(QUERIES, f"forget_{table}_expectations"), parameters)
         while learn_some(connection, tenant_id, day, feeder_ids):
             pass
+
+
+def _is_learned(connection: sa.Connection, tenant_id: str, day: date) -> bool:
+    """Whether the estimation for `day` was begun."""
+    return bool(connection.execute(query(QUERIES, "is_learned"), {"tenant_id": tenant_id, "day": day}).scalar_one())
 
 
 def learned_days(connection: sa.Connection, tenant_id: str, after: date) -> list[date]:

@@ -208,9 +208,9 @@ def _days_to_relearn(spans: Sequence[Span], latest: datetime | None, timezone: s
     return sorted(day for day in after if newest is not None and day <= newest)
 
 
-def catch_up(database: Transacting, plan: Plan) -> None:
+def catch_up(database: Transacting, plan: Plan) -> datetime:
     """What the next cycle of a local database needs, each part in a transaction of its own: the reads of the time in
-    which nobody published, and the nightly estimation for its day."""
+    which nobody published, and the nightly estimation for its day. Returns the grid clock."""
     fleet, timezone = plan.fleet, plan.fleet.timezone
     with database.transaction() as connection:
         latest = newest_interval(connection, plan.schema, fleet.tenant_id)
@@ -219,6 +219,7 @@ def catch_up(database: Transacting, plan: Plan) -> None:
         with database.transaction(statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
             publish_span(connection, plan.schema, fleet, span)
     learn_ahead(database, fleet, now + timedelta(minutes=plan.interval_minutes))
+    return now
 
 
 def learn_ahead(database: Transacting, fleet: Fleet, read_at: datetime) -> None:

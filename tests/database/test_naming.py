@@ -59,10 +59,12 @@ def combinations() -> list[Any]:
 def sized(request: pytest.FixtureRequest, server: Any) -> Any:
     """A local database with few meters on a feeder, or many."""
     size = {"feeders": 3, "meters_per_feeder": request.param, "history_days": 4}
-    database = connect(server.create(f"detection_{request.param}"), is_local=True)
+    name = f"detection_{request.param}"
+    database = connect(server.create(name), is_local=True)
     prepare_local(database, Settings(now=FROZEN, **size), FROZEN, lambda _: None)
     yield database, size
     database.engine.dispose()
+    server.drop(name)
 
 
 @pytest.mark.parametrize("case", combinations())
