@@ -113,6 +113,70 @@ def test_a_folder_that_will_not_do_is_told_in_plain_words(tmp_path: Path, spoil)
     assert raised.value.details == {"data_dir": str(tmp_path / "data")}
 
 
+@pytest.mark.parametrize("name", ["a space", "it's", "100%", "%20", "ü"])
+def test_any_folder_s_name_will_do(data_dir: Path, name: str) -> None:
+    folder = data_dir.parent / name
+    try:
+        assert execute(start_embedded(folder), "SELECT 1") == [(1,)]
+    finally:
+        stop_embedded(folder)
+    assert not (folder / "postgres" / "postmaster.pid").exists()
+
+
+@posix_only
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pytest.param({"LANG": "xx_YY.UTF-8", "LC_ALL": "xx_YY.UTF-8"}, id="a locale that is not installed"),
+        pytest.param({"TZ": "<X>+30"}, id="a zone thirty hours away"),
+        pytest.param({"TZ": "Mars/Base"}, id="a zone that is none"),
+        pytest.param({"PGPORT": "1", "PGTZ": "Mars/Base", "PGDATA": "/nowhere"}, id="another server's variables"),
+    ],
+)
+def test_the_environment_of_the_machine_does_not_matter(
+    data_dir: Path, odd: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in odd.items():
+        monkeypatch.setenv(name, value)
+    url = start_embedded(data_dir)
+    for name in odd:
+        monkeypatch.delenv(name)
+    assert execute(url, "SELECT current_setting('TimeZone'), current_setting('lc_messages')") == [("UTC", "C")]
+
+
+def test_a_program_that_has_the_number_of_a_dead_server_is_not_taken_for_it(data_dir: Path) -> None:
+    execute(start_embedded(data_dir), "CREATE TABLE kept AS SELECT 1 AS n")
+    note = (data_dir / "postgres" / "postmaster.pid").read_text().splitlines()
+    kill(server_process(data_dir))
+    other = start_python("import sys; print('ready', flush=True); sys.stdin.readline()")
+    assert other.stdout is not None
+    other.stdout.readline()
+    (data_dir / "postgres" / "postmaster.pid").write_text("\n".join([str(other.pid), *note[1:]]) + "\n")
+    stop_embedded(data_dir)
+    assert other.poll() is None
+    (data_dir / "postgres" / "postmaster.pid").write_text("\n".join([str(other.pid), *note[1:]]) + "\n")
+    assert execute(start_embedded(data_dir), "SELECT n FROM kept") == [(1,)]
+    stop_embedded(data_dir)
+    assert other.poll() is None
+    other.communicate("done\n", timeout=30)
+
+
+@pytest.mark.parametrize("text", ["", "not a list", "[1, "])
+def test_a_spoilt_list_of_users_is_no_obstacle(data_dir: Path, text: str) -> None:
+    start_embedded(data_dir)
+    stop_embedded(data_dir)
+    (data_dir / "postgres" / ".handle_pids.json").write_text(text)
+    assert execute(start_embedded(data_dir), "SELECT 1") == [(1,)]
+
+
+def test_a_server_that_cannot_start_says_why(data_dir: Path) -> None:
+    start_embedded(data_dir)
+    stop_embedded(data_dir)
+    (data_dir / "postgres" / "postgresql.conf").write_text("shared_buffers = plenty\n")
+    with pytest.raises(DatabaseUnavailableError, match="shared_buffers"):
+        start_embedded(data_dir)
+
+
 def other_version(folder: Path) -> None:
     (folder / "postgres").mkdir(parents=True)
     (folder / "postgres" / "PG_VERSION").write_text("9")
