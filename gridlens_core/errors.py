@@ -61,6 +61,20 @@ class WritesOffError(GridLensError):
     status = 403
 
 
+class TooManyWrongKeysError(GridLensError):
+    """Too many wrong keys came from this address; no more are looked at for a while."""
+
+    code = "too_many_wrong_keys"
+    status = 429
+
+
+class TooManyWaitingError(GridLensError):
+    """Too many requests of this kind are waiting already; nothing was done."""
+
+    code = "too_many_waiting"
+    status = 429
+
+
 class TenantNotAllowedError(GridLensError):
     """This tenant is not named in GRIDLENS_TENANTS, so it may be neither shown nor emulated."""
 
