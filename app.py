@@ -5,15 +5,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import streamlit as st
+from starlette.middleware import Middleware
 from starlette.routing import Mount
 from streamlit import config
 
+from gridlens_core.api.guard import Guard, Rules
 from gridlens_core.api.routes import build_api
+from gridlens_core.api.slow import drop_slow_connections
 from gridlens_core.database.embedded import KEY_FILE
 from gridlens_core.errors import SettingsError
 from gridlens_core.show import Show, make_show, put_on_stage
 from pages._calm import unforeseen
 from pages._imports import import_all
+from pages._policy import page_policy
 
 
 @asynccontextmanager
@@ -51,9 +55,12 @@ except SettingsError as error:
 if show.story.brand.colours is not None:
     config.set_option("theme.light.primaryColor", show.story.brand.colours.light)
     config.set_option("theme.dark.primaryColor", show.story.brand.colours.dark)
+drop_slow_connections()
+rules = Rules(lambda: st.get_option("server.address"), show.demo.settings.allowed_hosts, page_policy())
 app = st.App(
     "pages/entry.py",
     lifespan=lifespan,
     routes=[Mount("/api", app=build_api(show.demo))],
+    middleware=[Middleware(Guard, rules=rules)],
     on_script_error=say_calmly,
 )

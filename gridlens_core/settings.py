@@ -72,21 +72,37 @@ class Settings(BaseSettings):
         alias="GRIDLENS_SYNTHETIC_FLEET",
         description="lets a tenant without reads in an existing database get a synthetic fleet",
     )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        alias="GRIDLENS_ALLOWED_HOSTS",
+        description="names the server may be addressed by, such as `demo.example.com` or `*.example.com`, beside "
+        "localhost and, where it listens beyond its own machine, addresses in numbers and that machine's name; "
+        "`*` for any",
+    )
     now: AwareDatetime | None = Field(
         None,
         alias="GRIDLENS_NOW",
         description="freezes the wall clock, for repeatable demos, tests and pictures",
     )
 
-    @field_validator("tenants", mode="before")
+    @field_validator("tenants", "allowed_hosts", mode="before")
     @classmethod
-    def _split_tenants(cls, value: object) -> object:
+    def _split(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        names = tuple(name.strip() for name in value.split(",") if name.strip())
-        if not names:
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+
+    @field_validator("tenants")
+    @classmethod
+    def _at_least_one(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
             raise ValueError("at least one tenant, separated by commas")
-        return names
+        return value
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _blank_is_none(cls, value: object) -> object:
+        return (value.strip() or None) if isinstance(value, str) else value
 
     @field_validator("timezone")
     @classmethod
@@ -135,7 +151,7 @@ def describe_settings() -> list[tuple[str, str, str]]:
     rows = []
     for field in Settings.model_fields.values():
         default = field.default
-        shown = "none" if default is None else ", ".join(default) if isinstance(default, tuple) else str(default)
+        shown = "none" if default in (None, ()) else ", ".join(default) if isinstance(default, tuple) else str(default)
         shown = shown.lower() if isinstance(default, bool) else shown
         rows.append((str(field.alias), shown, str(field.description)))
     return rows

@@ -7,6 +7,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import segno
 import streamlit as st
 
+from gridlens_core.demo.viewer import LOOPBACK_NAMES
 from pages import _frame
 
 FAR_AWAY = ("192.0.2.1", 9)  # reserved for documentation (RFC 5737); nothing is sent; only the route is looked up
@@ -17,7 +18,7 @@ def address(tenant_id: str) -> str:
     here = urlsplit(st.context.url or "http://localhost:8501/walkthrough")
     port = f":{here.port}" if here.port else ""
     host = here.hostname or "localhost"
-    if host in _frame.LOOPBACK and not only_this_machine():
+    if host in LOOPBACK_NAMES and not only_this_machine():
         host = own_address()
     host = f"[{host}]" if ":" in host else host
     path = f"{here.path.rsplit('/', 1)[0]}/{_frame.AUDIENCE}"
@@ -27,7 +28,7 @@ def address(tenant_id: str) -> str:
 def only_this_machine() -> bool:
     """Whether only browsers on this machine can reach the server."""
     here = urlsplit(st.context.url or "").hostname or "localhost"
-    return st.get_option("server.address") in _frame.LOOPBACK and here in _frame.LOOPBACK
+    return st.get_option("server.address") in LOOPBACK_NAMES and here in LOOPBACK_NAMES
 
 
 def own_address() -> str:

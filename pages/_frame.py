@@ -1,16 +1,17 @@
 """What every page shares: waiting for the start, the header, and what a page shows while the database is away."""
 
-import hmac
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import wraps
+from time import sleep
 from typing import Any, ParamSpec, TypeVar
 
 import streamlit as st
 
 from gridlens_core import words
+from gridlens_core.demo.viewer import is_local
 from gridlens_core.errors import GridLensError
 from gridlens_core.explanation.moment import Moment
 from gridlens_core.preflight.checks import unreachable
@@ -18,8 +19,6 @@ from pages import _data, _look
 from pages._calm import unforeseen
 
 AUDIENCE = "audience"  # the address of the audience's view
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-PROXY_HEADERS = ("X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "X-Real-Ip", "Via", "Cf-Connecting-Ip")
 READY_TO_ACT = "A click starts the event and publishes its first interval."
 
 CLICK_FAILED = "That did not work; the server's log has the cause."
@@ -197,21 +196,14 @@ def dialog(title: str) -> Callable[[Callable[Parameters, None]], Callable[Parame
 
 
 def is_local_viewer() -> bool:
-    """Whether this browser sits at the machine itself: the server listens there only, and no proxy is between."""
-    headers, address = st.context.headers, st.context.ip_address
-    return (
-        st.get_option("server.address") in LOOPBACK
-        and (
-            not isinstance(address, str) or address in LOOPBACK
-        )  # Streamlit gives no address for the loopback interface
-        and _host(headers.get("Host", "localhost")) in LOOPBACK
-        and not any(name in headers for name in PROXY_HEADERS)
-    )
+    """Whether this browser sits at the machine itself: the server listens there only, and nothing is between."""
+    protected = st.get_option("server.enableCORS") and st.get_option("server.enableXsrfProtection")
+    return is_local(st.context.headers, peer(), st.get_option("server.address"), protected=bool(protected))
 
 
-def _host(host_and_port: str) -> str:
-    """localhost of localhost:8501, ::1 of [::1]:8501."""
-    return host_and_port.rsplit(":", 1)[0].strip("[]") if not host_and_port.endswith("]") else host_and_port.strip("[]")
+def peer() -> str:
+    """The address of this browser; Streamlit gives none for the loopback interface."""
+    return st.context.ip_address or "127.0.0.1"
 
 
 def join_audience() -> None:
@@ -278,8 +270,15 @@ def _unlock() -> None:
 def _try_key() -> None:
     given = str(st.session_state["presenter_key"] or "")
     st.session_state["presenter_key"] = ""
-    st.session_state["unlocked"] = hmac.compare_digest(given.encode(), str(_data.demo().session.api_key or "").encode())
-    if not unlocked():
+    demo = _data.demo()
+    try:
+        wait_s = demo.keys.wait_if_wrong(demo.session.api_key, given.encode(), peer())
+    except GridLensError as error:
+        st.toast(_look.plain(error.message), icon=":material/lock:")
+        return
+    st.session_state["unlocked"] = wait_s is None
+    if wait_s is not None:
+        sleep(wait_s)  # holds up nobody but this browser
         st.toast("That is not the key this server was started with.", icon=":material/lock:")
 
 

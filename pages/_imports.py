@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 # Loaded by Plotly, Streamlit and pandas when they are first used.
 LAZY = (
     *("numpy.ma", "numpy.random", "pandas", "pyarrow", "pyarrow.compute", "pyarrow.ipc", "pyarrow.pandas_compat"),
-    *("PIL.Image", "PIL.PngImagePlugin", "lxml.etree", "pptx", "segno", "segno.writers"),
+    *("PIL.Image", "PIL.PngImagePlugin", "PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.JpegImagePlugin"),
+    *("PIL.PpmImagePlugin", "lxml.etree", "pptx", "segno", "segno.writers"),
     *("plotly.io", "plotly.offline", "plotly.tools"),
 )
 # Names that another version of a library may not have.

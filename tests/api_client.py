@@ -11,9 +11,11 @@ from uuid import uuid4
 
 from helpers import FROZEN, TENANT, Server
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
+from gridlens_core.api.guard import Guard, Rules
 from gridlens_core.api.routes import build_api
 from gridlens_core.demo.demo import Demo
 from gridlens_core.meters.events import EVENT_TYPES
@@ -33,7 +35,8 @@ BODIES: dict[str, dict[str, Any]] = {
 
 def served(demo: Demo) -> Starlette:
     """The demo's API where app.py mounts it."""
-    return Starlette(routes=[Mount("/api", app=build_api(demo))])
+    guard = Middleware(Guard, rules=Rules(lambda: "localhost", hosts=("testserver",)))
+    return Starlette(routes=[Mount("/api", app=build_api(demo))], middleware=[guard])
 
 
 @contextmanager

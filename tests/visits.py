@@ -107,7 +107,8 @@ class Visit:
     def still(self) -> None:
         """Waits until what was drawn last is there whole and no longer fades in."""
         expect(self.page.locator("[data-stale=true]")).to_have_count(0, timeout=PATIENCE_MS)
-        self.page.wait_for_function("document.getAnimations().every(one => one.playState !== 'running')")
+        at_rest = "document.getAnimations().every(one => one.playState !== 'running')"
+        self.until(lambda: bool(self.page.evaluate(at_rest)))  # the page's policy lets nothing in it wait for a text
 
     def next_interval(self, before: str) -> str:
         """Waits until the grid clock no longer says `before`, and returns what it says."""

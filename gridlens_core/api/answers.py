@@ -305,6 +305,20 @@ class ResetAnswer(ApiModel):
     kpis: KpiFacts | None  # type: ignore[valid-type]
 
 
+class ApiCall(ApiModel):
+    """One call of the API, as the list of calls has it."""
+
+    call: str
+    does: str
+    needs_key: bool
+
+
+class CallsAnswer(ApiModel):
+    ok: Literal[True] = True
+    document: str = "/api/openapi.json"
+    calls: list[ApiCall]
+
+
 class ErrorFacts(ApiModel):
     code: str
     message: str

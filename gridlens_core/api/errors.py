@@ -32,9 +32,10 @@ def error_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ErrorAnswer} for status in statuses}
 
 
-def _error(
+def error_answer(
     status: int, code: str, message: str, details: Mapping[str, Any], headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
+    """An error in the one shape."""
     error = ErrorFacts(code=code, message=plain(message), details=plain(details))
     return JSONResponse(ErrorAnswer(error=error).model_dump(mode="json"), status, headers)
 
@@ -42,7 +43,7 @@ def _error(
 def _bad_input(*fields: Mapping[str, str]) -> JSONResponse:
     """422, with what is accepted for each field that is wrong."""
     message = "; ".join("{field}: {problem}; accepted: {accepted}".format(**field) for field in fields)
-    return _error(422, "bad_input", message, {"fields": fields})
+    return error_answer(422, "bad_input", message, {"fields": fields})
 
 
 def answer_errors(api: FastAPI) -> None:
@@ -50,11 +51,13 @@ def answer_errors(api: FastAPI) -> None:
 
     @api.exception_handler(GridLensError)
     def on_gridlens_error(_: Request, error: GridLensError) -> JSONResponse:
-        headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+        headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+        if "retry_after_seconds" in error.details:
+            headers["Retry-After"] = str(error.details["retry_after_seconds"])
         details = {to_camel(key): value for key, value in error.details.items()}
         if isinstance(error, BadInputError):
             details = {"fields": [{"problem": "not accepted", **details}]}
-        return _error(error.status, error.code, error.message, details, headers)
+        return error_answer(error.status, error.code, error.message, details, headers)
 
     @api.exception_handler(RequestValidationError)
     def on_bad_request(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -66,11 +69,13 @@ def answer_errors(api: FastAPI) -> None:
         if error.status_code == 400:  # a body that cannot be read at all
             return _bad_input({"field": "body", "problem": "cannot be read", "accepted": ACCEPTED["body"]})
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http")
-        return _error(error.status_code, code, f"{error.detail}; openapi.json has what there is.", {}, error.headers)
+        return error_answer(
+            error.status_code, code, f"{error.detail}; openapi.json has what there is.", {}, error.headers
+        )
 
     @api.exception_handler(Exception)
     def on_unforeseen(_: Request, error: Exception) -> JSONResponse:
-        return _error(500, "internal", "GridLens failed; the server's log has the cause.", {})
+        return error_answer(500, "internal", "GridLens failed; the server's log has the cause.", {})
 
 
 def _accepted_by(request: Request) -> dict[str, str]:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import hmac
+import asyncio
 import math
 from collections.abc import Callable, Coroutine
-from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gridlens_core import __version__
 from gridlens_core.api.answers import (
+    ApiCall,
     AutoAnswer,
     AutoFacts,
+    CallsAnswer,
     DatabaseFacts,
     EventAnswer,
     EventFacts,
@@ -33,115 +33,27 @@ from gridlens_core.api.answers import (
     WhyAnswer,
     kpi_facts,
 )
+from gridlens_core.api.bodies import (
+    AutoStartBody,
+    EventBody,
+    PublishBody,
+    RehearseBody,
+    TenantBody,
+    TheftBody,
+    check_fields_once,
+)
 from gridlens_core.api.errors import ACCEPTED, answer_errors, error_answers
-from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, INTERVAL_MINUTES, check_interval
-from gridlens_core.demo.demo import MAX_CYCLES, Demo
-from gridlens_core.errors import DatabaseBusyError, KeyMissingError, KeyWrongError, WritesOffError
-from gridlens_core.explanation.rehearsal import MOST_CYCLES
-from gridlens_core.meters.events import EVENT_TYPES, MAX_DURATION_MINUTES, EventRequest, EventType
-from gridlens_core.meters.patterns import PATTERNS, Pattern
-from gridlens_core.publishing.auto import MAX_SECONDS, MIN_SECONDS
-from gridlens_core.publishing.publisher import DEFAULT_BATCH_ROWS
+from gridlens_core.api.waiting import Queue, Queues, Shared
+from gridlens_core.demo.demo import Demo
+from gridlens_core.errors import DatabaseBusyError, KeyWrongError
+from gridlens_core.meters.events import EventRequest
 
-MAX_BATCH_ROWS = 1_000_000  # a larger batch is sent as one of these
+HEALTH_PATIENCE_S = 3.0  # an image's health check waits a second longer
 BEARER = HTTPBearer(auto_error=False, description="GRIDLENS_API_KEY")
 
 
-def _whole(value: object) -> object:
-    """JSON has one kind of number: 15.0 is 15."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _bounded(value: object) -> object:
-    """A whole number may be too large for a floating-point number; it is then cut to the bound."""
-    return min(value, MAX_BATCH_ROWS) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _moment(value: object) -> object:
-    """A time given as text; anything else is left for the validation to refuse."""
-    try:
-        return datetime.fromisoformat(value.upper()) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
-# A description says what is accepted: it stands in the OpenAPI document, and in the answer to bad input.
-TenantId = Annotated[str, Field(min_length=1, max_length=200, description=ACCEPTED["tenantId"])]
-Name = Annotated[str | None, Field(max_length=200)]
-Whole = Annotated[int, BeforeValidator(_whole)]
-IntervalMinutes = Annotated[
-    Whole,
-    AfterValidator(check_interval),
-    Field(description=", ".join(map(str, INTERVAL_MINUTES)), json_schema_extra={"enum": list(INTERVAL_MINUTES)}),
-]
-
-
-class Body(BaseModel):
-    """A request body: camelCase keys, nothing unknown, no value taken for another type."""
-
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class TenantBody(Body):
-    tenant_id: TenantId
-
-
-class IntervalBody(TenantBody):
-    """The default of 15 minutes is that of a history of 15: where the key is left out, the history's own is meant."""
-
-    interval_minutes: IntervalMinutes = DEFAULT_INTERVAL_MINUTES
-
-    @property
-    def asked_interval(self) -> int | None:
-        """The interval that was asked for; None for that of the history."""
-        return self.interval_minutes if "interval_minutes" in self.model_fields_set else None
-
-
-class PublishBody(IntervalBody):
-    batch_size: Annotated[float, BeforeValidator(_bounded)] = Field(
-        DEFAULT_BATCH_ROWS, gt=0, description="rows per batch sent to the database, any positive number"
-    )
-    cycles: Whole = Field(1, ge=1, le=MAX_CYCLES, description=f"1 to {MAX_CYCLES}")
-
-
-class EventBody(TenantBody):
-    feeder_id: Name = Field(description="a feeder of the tenant; null for every feeder")
-    duration_minutes: float = Field(ge=1, le=MAX_DURATION_MINUTES, description=f"1 to {MAX_DURATION_MINUTES} minutes")
-    severity: float = Field(gt=0, le=1, description="a fraction over 0 and up to 1, such as 0.7")
-    meter_id: Name = Field(None, description="a meter of the feeder; null for every meter")
-    starts_at: Annotated[AwareDatetime | None, BeforeValidator(_moment)] = Field(
-        None, description="a time with an offset, such as 2026-11-23T14:00:00Z; null for the grid clock"
-    )
-
-    def request(self, event_type: EventType, pattern: Pattern = "bypass") -> EventRequest:
-        """The answer of a route for one tenant."""
-        return EventRequest(
-            event_type,
-            feeder_id=self.feeder_id,
-            meter_id=self.meter_id,
-            severity=self.severity,
-            duration_minutes=self.duration_minutes,
-            starts_at=self.starts_at,
-            pattern=pattern,
-        )
-
-
-class TheftBody(EventBody):
-    pattern: Pattern = Field("bypass", description=", ".join(PATTERNS))
-
-
-class RehearseBody(TheftBody, IntervalBody):
-    event_type: EventType = Field(description=", ".join(EVENT_TYPES))
-    cycles: Whole = Field(4, ge=1, le=MOST_CYCLES, description=f"1 to {MOST_CYCLES}")
-
-
-class AutoStartBody(IntervalBody):
-    every_seconds: float = Field(
-        5, ge=MIN_SECONDS, le=MAX_SECONDS, description=f"{MIN_SECONDS} to {MAX_SECONDS} seconds"
-    )
-
-
 TenantQuery = Annotated[str, Query(alias="tenantId", min_length=1, max_length=200)]
+READ_ERRORS = error_answers(403, 421, 422, 429, 503)
 EventId = Annotated[UUID, Path(alias="id", description=ACCEPTED["id"])]
 
 
@@ -158,136 +70,207 @@ def build_api(demo: Demo) -> FastAPI:
     )
     api.add_middleware(HeadAsGet)
     answer_errors(api)
-    reads = APIRouter(responses=error_answers(403, 422, 503))
-    writes = APIRouter(
-        route_class=_behind_key(demo), dependencies=[Depends(BEARER)], responses=error_answers(401, 403, 404, 422, 503)
-    )
-
-    @api.get("/health", responses=error_answers(503))
-    def health() -> HealthAnswer:
-        """200 when the database answers, else 503 with the reason."""
-        with demo.session.transaction(read_only=True) as connection:
-            connection.exec_driver_sql("SELECT 1")
-        return HealthAnswer(database=_kind(demo))
-
-    @writes.post("/ami/publish-once")
-    def publish_once(body: PublishBody) -> PublishAnswer:
-        """Publishes the tenant's next intervals."""
-        return PublishAnswer.of(
-            demo.publish(
-                body.tenant_id,
-                interval_minutes=body.asked_interval,
-                cycles=body.cycles,
-                batch_rows=math.ceil(body.batch_size),
-            )
-        )
-
-    def trigger(tenant_id: str, request: EventRequest) -> EventAnswer:
-        return EventAnswer(event=EventFacts.model_validate(demo.trigger(tenant_id, request)))
-
-    @writes.post("/ami/event/theft", status_code=201)
-    def trigger_theft(body: TheftBody) -> EventAnswer:
-        """Writes a theft; it begins at the grid clock unless startsAt says otherwise."""
-        return trigger(body.tenant_id, body.request("theft", body.pattern))
-
-    @writes.post("/ami/event/voltage-sag", status_code=201)
-    def trigger_voltage_sag(body: EventBody) -> EventAnswer:
-        """Writes a voltage sag; it begins at the grid clock unless startsAt says otherwise."""
-        return trigger(body.tenant_id, body.request("voltage-sag"))
-
-    @writes.post("/ami/event/comms-outage", status_code=201)
-    def trigger_comms_outage(body: EventBody) -> EventAnswer:
-        """Writes a comms outage; it begins at the grid clock unless startsAt says otherwise."""
-        return trigger(body.tenant_id, body.request("comms-outage"))
-
-    @writes.post("/ami/rehearse")
-    def rehearse(body: RehearseBody) -> RehearseAnswer:
-        """The KPI path an event would cause; nothing of it stays in the database."""
-        return RehearseAnswer.of(
-            demo.rehearse(
-                body.tenant_id,
-                body.request(body.event_type, body.pattern),
-                cycles=body.cycles,
-                interval_minutes=body.asked_interval,
-            )
-        )
-
-    @writes.post("/ami/event/{id}/end")
-    def end_event(event_id: EventId) -> EventAnswer:
-        """Ends an event at the grid clock; one that is over stays as it was."""
-        return EventAnswer(event=EventFacts.model_validate(demo.end(event_id)))
-
-    @reads.get("/ami/events")
-    def events(tenant_id: TenantQuery, active: bool = False) -> EventsAnswer:
-        """The event log, newest first; with active=true those that are not over."""
-        return EventsAnswer(events=_events(demo, tenant_id, active=active))
-
-    @reads.get("/ami/kpi/quickcheck")
-    def quickcheck(tenant_id: TenantQuery) -> QuickcheckAnswer:
-        """What the four KPI views say."""
-        demo.session.require_events_for_kpis()
-        return QuickcheckAnswer.of(demo.desk.fresh(tenant_id))
-
-    @reads.get("/ami/kpi/why")
-    def why(tenant_id: TenantQuery) -> WhyAnswer:
-        """Why the KPIs of the running day are what they are: natural drift, and the effect of each event."""
-        demo.session.require_events_for_kpis()
-        return WhyAnswer.of(demo.desk.explained(tenant_id))
-
-    @reads.get("/ami/status")
-    def status(tenant_id: TenantQuery) -> StatusAnswer:
-        """Grid clock, last publish, active events, auto mode, database."""
-        pulse, wall = demo.desk.pulse(tenant_id), demo.session.clock()
-        return StatusAnswer(
-            tenant_id=tenant_id,
-            grid_now=pulse.grid_now,
-            wall_now=wall,
-            ahead_minutes=round((pulse.grid_now - wall).total_seconds() / 60, 1),
-            last_read_at=pulse.latest_read_at,
-            active_events=[] if demo.session.schema.events_problem else _events(demo, tenant_id, active=True),
-            auto=AutoFacts.model_validate(demo.auto_state(tenant_id)),
-            database=DatabaseFacts(kind=_kind(demo), healthy=True),
-        )
-
-    @writes.post("/ami/auto/start", responses=error_answers(409))
-    def auto_start(body: AutoStartBody) -> AutoAnswer:
-        """Publishes on a timer until stopped; a timer that runs gets the new times."""
-        demo.desk.fleet(body.tenant_id)
-        minutes = body.asked_interval or demo.usual_interval(body.tenant_id)
-        state = demo.auto.start(demo.session.database, body.tenant_id, body.every_seconds, minutes)
-        return AutoAnswer(tenant_id=body.tenant_id, auto=AutoFacts.model_validate(state))
-
-    @writes.post("/ami/auto/stop")
-    def auto_stop(body: TenantBody) -> AutoAnswer:
-        """Stops the timer of this process, if it has one."""
-        demo.auto.stop(demo.session.check_tenant(body.tenant_id))
-        return AutoAnswer(tenant_id=body.tenant_id, auto=AutoFacts.model_validate(demo.auto_state(body.tenant_id)))
-
-    @writes.post("/ami/demo/reset")
-    def reset(body: TenantBody) -> ResetAnswer:
-        """Ends active events; on the local database also restores the baseline."""
-        ended = demo.reset(body.tenant_id)
-        try:
-            moment = demo.desk.fresh(body.tenant_id)
-        except DatabaseBusyError:  # the reset is done all the same
-            now, kpis = demo.desk.pulse(body.tenant_id).grid_now, None
-        else:
-            now, kpis = moment.grid_now, kpi_facts(moment.kpis)
-        return ResetAnswer(
-            tenant_id=body.tenant_id,
-            events_ended=ended,
-            baseline_restored=demo.session.site.may_put_right,
-            grid_now=now,
-            kpis=kpis,
-        )
-
-    api.include_router(reads)
-    api.include_router(writes)
+    _add_signs_of_life(api, demo)
+    _add_reads(api, demo)
+    _add_writes(api, demo)
+    _add_list(api)
     return api
 
 
-def _events(demo: Demo, tenant_id: str, *, active: bool) -> list[EventFacts]:
-    return [EventFacts.model_validate(event) for event in demo.events(tenant_id, active=active)]
+def _add_signs_of_life(api: FastAPI, demo: Demo) -> None:
+    """Health and status, which wait for nothing that others wait for."""
+    health_shared: Shared[None] = Shared("health")
+    status_shared: Shared[bytes] = Shared("status")
+
+    @api.get("/health", responses=error_answers(421, 503))
+    async def health() -> HealthAnswer:
+        """200 when the database answers, else 503 with the reason."""
+        await health_shared.get("", demo.lifeline.ping, HEALTH_PATIENCE_S)
+        return HealthAnswer(database=_kind(demo))
+
+    def status_of(tenant_id: str) -> bytes:
+        found, wall = demo.lifeline.status(tenant_id), demo.session.clock()
+        answer = StatusAnswer(
+            tenant_id=tenant_id,
+            grid_now=found.pulse.grid_now,
+            wall_now=wall,
+            ahead_minutes=round((found.pulse.grid_now - wall).total_seconds() / 60, 1),
+            last_read_at=found.pulse.latest_read_at,
+            active_events=[EventFacts.model_validate(event) for event in found.active],
+            auto=AutoFacts.model_validate(found.auto),
+            database=DatabaseFacts(kind=_kind(demo), healthy=True),
+        )
+        return _json(answer)
+
+    @api.get("/ami/status", responses=READ_ERRORS, response_model=StatusAnswer)
+    async def status(tenant_id: TenantQuery) -> Response:
+        """Grid clock, last publish, active events, auto mode, database."""
+        demo.session.check_tenant(tenant_id)
+        return _said(await status_shared.get(tenant_id, lambda: status_of(tenant_id)))
+
+
+def _add_reads(api: FastAPI, demo: Demo) -> None:
+    """What anybody may ask: one answer for all who ask at once, however many they are."""
+    reads = APIRouter(responses=READ_ERRORS)
+    log, views, reasons = (Shared[bytes](name) for name in ("events", "quickcheck", "why"))
+
+    @reads.get("/ami/events", response_model=EventsAnswer)
+    async def events(tenant_id: TenantQuery, active: bool = False) -> Response:
+        """The event log, newest first; with active=true those that are not over."""
+
+        def ask() -> bytes:
+            found = demo.events(tenant_id, active=active)
+            return _json(EventsAnswer(events=[EventFacts.model_validate(event) for event in found]))
+
+        demo.session.check_tenant(tenant_id)
+        return _said(await log.get(f"{active} {tenant_id}", ask))
+
+    @reads.get("/ami/kpi/quickcheck", response_model=QuickcheckAnswer)
+    async def quickcheck(tenant_id: TenantQuery) -> Response:
+        """What the four KPI views say."""
+
+        def ask() -> bytes:
+            demo.session.require_events_for_kpis()
+            return _json(QuickcheckAnswer.of(demo.desk.fresh(tenant_id)))
+
+        demo.session.check_tenant(tenant_id)
+        return _said(await views.get(tenant_id, ask))
+
+    @reads.get("/ami/kpi/why", response_model=WhyAnswer)
+    async def why(tenant_id: TenantQuery) -> Response:
+        """Why the KPIs of the running day are what they are: natural drift, and the effect of each event."""
+
+        def ask() -> bytes:
+            demo.session.require_events_for_kpis()
+            return _json(WhyAnswer.of(demo.desk.explained(tenant_id)))
+
+        demo.session.check_tenant(tenant_id)
+        return _said(await reasons.get(tenant_id, ask))
+
+    api.include_router(reads)
+
+
+def _add_writes(api: FastAPI, demo: Demo) -> None:
+    """What needs the key. Publishes of a tenant wait in a queue of their own, everything else in another one."""
+    errors = error_answers(401, 403, 404, 408, 413, 421, 422, 429, 503)
+    writes = APIRouter(route_class=_behind_key(demo), dependencies=[Depends(BEARER)], responses=errors)
+    publishes, others = Queues("publish"), Queue("write", threads=4)
+
+    @writes.post("/ami/publish-once")
+    async def publish_once(body: PublishBody) -> PublishAnswer:
+        """Publishes the tenant's next intervals."""
+        batch_rows = math.ceil(body.batch_size)
+
+        def publish() -> PublishAnswer:
+            return PublishAnswer.of(
+                demo.publish(
+                    body.tenant_id, interval_minutes=body.asked_interval, cycles=body.cycles, batch_rows=batch_rows
+                )
+            )
+
+        return await publishes.of(demo.session.check_tenant(body.tenant_id)).do(publish)
+
+    async def trigger(tenant_id: str, request: EventRequest) -> EventAnswer:
+        return EventAnswer(event=EventFacts.model_validate(await others.do(lambda: demo.trigger(tenant_id, request))))
+
+    @writes.post("/ami/event/theft", status_code=201)
+    async def trigger_theft(body: TheftBody) -> EventAnswer:
+        """Writes a theft; it begins at the grid clock unless startsAt says otherwise."""
+        return await trigger(body.tenant_id, body.request("theft", body.pattern))
+
+    @writes.post("/ami/event/voltage-sag", status_code=201)
+    async def trigger_voltage_sag(body: EventBody) -> EventAnswer:
+        """Writes a voltage sag; it begins at the grid clock unless startsAt says otherwise."""
+        return await trigger(body.tenant_id, body.request("voltage-sag"))
+
+    @writes.post("/ami/event/comms-outage", status_code=201)
+    async def trigger_comms_outage(body: EventBody) -> EventAnswer:
+        """Writes a comms outage; it begins at the grid clock unless startsAt says otherwise."""
+        return await trigger(body.tenant_id, body.request("comms-outage"))
+
+    @writes.post("/ami/rehearse")
+    async def rehearse(body: RehearseBody) -> RehearseAnswer:
+        """The KPI path an event would cause; nothing of it stays in the database."""
+        request = body.request(body.event_type, body.pattern)
+
+        def ask() -> RehearseAnswer:
+            return RehearseAnswer.of(
+                demo.rehearse(body.tenant_id, request, cycles=body.cycles, interval_minutes=body.asked_interval)
+            )
+
+        return await others.do(ask)
+
+    @writes.post("/ami/event/{id}/end")
+    async def end_event(event_id: EventId) -> EventAnswer:
+        """Ends an event at the grid clock; one that is over stays as it was."""
+        return EventAnswer(event=EventFacts.model_validate(await others.do(lambda: demo.end(event_id))))
+
+    @writes.post("/ami/auto/start", responses=error_answers(409))
+    async def auto_start(body: AutoStartBody) -> AutoAnswer:
+        """Publishes on a timer until stopped; a timer that runs gets the new times."""
+
+        def start() -> AutoAnswer:
+            demo.desk.fleet(body.tenant_id)
+            minutes = body.asked_interval or demo.usual_interval(body.tenant_id)
+            state = demo.auto.start(demo.session.database, body.tenant_id, body.every_seconds, minutes)
+            return AutoAnswer(tenant_id=body.tenant_id, auto=AutoFacts.model_validate(state))
+
+        return await others.do(start)
+
+    @writes.post("/ami/auto/stop")
+    async def auto_stop(body: TenantBody) -> AutoAnswer:
+        """Stops the timer of this process, if it has one."""
+
+        def stop() -> AutoAnswer:
+            demo.auto.stop(demo.session.check_tenant(body.tenant_id))
+            return AutoAnswer(tenant_id=body.tenant_id, auto=AutoFacts.model_validate(demo.auto_state(body.tenant_id)))
+
+        return await others.do(stop)
+
+    @writes.post("/ami/demo/reset")
+    async def reset(body: TenantBody) -> ResetAnswer:
+        """Ends active events; on the local database also restores the baseline."""
+        return await others.do(lambda: _reset(demo, body.tenant_id))
+
+    api.include_router(writes)
+
+
+def _reset(demo: Demo, tenant_id: str) -> ResetAnswer:
+    ended = demo.reset(tenant_id)
+    try:
+        moment = demo.desk.fresh(tenant_id)
+    except DatabaseBusyError:  # the reset is done all the same
+        now, kpis = demo.desk.pulse(tenant_id).grid_now, None
+    else:
+        now, kpis = moment.grid_now, kpi_facts(moment.kpis)
+    return ResetAnswer(
+        tenant_id=tenant_id,
+        events_ended=ended,
+        baseline_restored=demo.session.site.may_put_right,
+        grid_now=now,
+        kpis=kpis,
+    )
+
+
+def _add_list(api: FastAPI) -> None:
+    """What there is, at the address of the API itself."""
+    calls = [
+        ApiCall(call=f"{method.upper()} /api{path}", does=str(said["description"]), needs_key="security" in said)
+        for path, methods in api.openapi()["paths"].items()
+        for method, said in methods.items()
+    ]
+
+    @api.get("/", include_in_schema=False)
+    async def list_calls() -> CallsAnswer:
+        return CallsAnswer(calls=calls)
+
+
+def _json(answer: BaseModel) -> bytes:
+    return answer.model_dump_json(by_alias=True).encode()
+
+
+def _said(answer: bytes) -> Response:
+    return Response(answer, media_type="application/json")
 
 
 def _kind(demo: Demo) -> Literal["local", "existing"]:
@@ -303,7 +286,8 @@ def _behind_key(demo: Demo) -> type[APIRoute]:
 
             async def check_and_handle(request: Request) -> Response:
                 given = await BEARER(request)
-                check_key(demo.session.api_key, None if given is None else given.credentials)
+                await _check_key(demo, request, None if given is None else given.credentials)
+                check_fields_once(await request.body())
                 return await handle(request)
 
             return check_and_handle
@@ -311,14 +295,13 @@ def _behind_key(demo: Demo) -> type[APIRoute]:
     return BehindKey
 
 
-def check_key(expected: str | None, given: str | None) -> None:
-    """Raises unless the key in the header is the expected one; compares in constant time."""
-    if expected is None:
-        raise WritesOffError
-    if given is None:
-        raise KeyMissingError
+async def _check_key(demo: Demo, request: Request, given: str | None) -> None:
+    """Raises unless the key in the header is the right one; a wrong one is told so when its turn comes."""
     # A header arrives as Latin-1, whatever its bytes meant.
-    if not hmac.compare_digest(given.encode("latin-1"), expected.encode()):
+    key = given and given.encode("latin-1")
+    wait_s = demo.keys.wait_if_wrong(demo.session.api_key, key or None, request.client and request.client.host)
+    if wait_s is not None:
+        await asyncio.sleep(wait_s)
         raise KeyWrongError
 
 

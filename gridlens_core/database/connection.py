@@ -126,15 +126,21 @@ class Database:
             )
             yield connection
 
+    def apart(self, connections: int) -> Database:
+        """The same database over a few connections of its own, which nothing else uses up."""
+        url = self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        return connect(url, is_local=self.is_local, kept=connections, more=0)
+
     def ping(self) -> None:
         """Raises DatabaseUnavailableError unless the database answers."""
         with self.transaction(statement_timeout_s=3, read_only=True) as connection:
             connection.exec_driver_sql("SELECT 1")
 
 
-def connect(url: str, *, is_local: bool) -> Database:
+def connect(url: str, *, is_local: bool, kept: int = 5, more: int = 10) -> Database:
     """An engine for `url`; connects only when first used. TLS is asked for on any host that is not local.
 
+    kept, more : connections that are kept open, and that may be opened beside them
     Raises SettingsError if `url` cannot be read.
     """
     try:
@@ -150,8 +156,8 @@ def connect(url: str, *, is_local: bool) -> Database:
         parsed = parsed.update_query_dict({"sslmode": "require"})
     engine = sa.create_engine(
         parsed,
-        pool_size=5,
-        max_overflow=10,
+        pool_size=kept,
+        max_overflow=more,
         pool_timeout=CONNECT_TIMEOUT_S,
         pool_pre_ping=True,
         pool_recycle=300,

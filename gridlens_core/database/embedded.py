@@ -50,10 +50,12 @@ def _server_of(data_dir: Path) -> EmbeddedServer:
 
 
 def generated_key(data_dir: Path) -> str:
-    """The API key of the local database: made once, kept in a file only its owner may read."""
+    """The API key of the local database: made once, kept in a file only its owner may read. An empty file is none."""
     home = data_dir.expanduser().resolve()
     home.mkdir(parents=True, exist_ok=True)
     path = home / KEY_FILE
+    if path.exists() and not path.read_text().strip():
+        path.unlink(missing_ok=True)
     if not path.exists():
         fresh = home / f"{KEY_FILE}-{secrets.token_hex(4)}"
         fresh.touch(mode=0o600)

@@ -24,6 +24,8 @@ from gridlens_core.database.queries import query
 from gridlens_core.database.reads import reads_of
 from gridlens_core.database.schema import READS_TABLE
 from gridlens_core.demo.desk import KpiDesk
+from gridlens_core.demo.keys import KeyCheck
+from gridlens_core.demo.lifeline import Lifeline, not_over
 from gridlens_core.demo.nightly import Nightly
 from gridlens_core.demo.session import Session, StartDatabase
 from gridlens_core.errors import BadInputError, DatabaseNotReadyError
@@ -73,7 +75,9 @@ class Demo:
         self.session = Session(settings, clock, start_database)
         self.desk = KpiDesk(self.session)
         self.nightly = Nightly(self.session)
+        self.keys = KeyCheck()
         self.auto = AutoPublishers(lambda tenant_id, minutes: self.publish(tenant_id, interval_minutes=minutes))
+        self.lifeline = Lifeline(self.session, self.auto)
         self._proven: set[tuple[str, date]] = set()  # tenants and days whose first cycle stands as it was sent
         self.resets: Counter[str] = Counter()  # by tenant; a story that was under way begins anew
 
@@ -81,6 +85,7 @@ class Demo:
         """Stops the timers, and the session."""
         self.auto.stop_all()
         self.nightly.wait()
+        self.lifeline.close()
         self.session.stop()
 
     def look_again(self) -> None:
@@ -94,8 +99,7 @@ class Demo:
         self.session.check_tenant(tenant_id)
         self.session.require_events()
         pulse, log = self.desk.log(tenant_id)
-        chosen = [one for one in log if one.ends_at > pulse.grid_now and one.ends_at > one.starts_at] if active else log
-        return chosen[::-1]
+        return not_over(pulse, log) if active else log[::-1]
 
     def auto_state(self, tenant_id: str) -> AutoState:
         """Whether the tenant is published on a timer."""

@@ -173,11 +173,16 @@ class Session:
 
     @contextmanager
     def transaction(
-        self, *, read_only: bool = False, one_moment: bool = False, statement_timeout_s: float = STATEMENT_TIMEOUT_S
+        self,
+        *,
+        read_only: bool = False,
+        one_moment: bool = False,
+        statement_timeout_s: float = STATEMENT_TIMEOUT_S,
+        database: Database | None = None,
     ) -> Iterator[sa.Connection]:
         """A transaction; an embedded server that has gone away is started again in the background."""
         try:
-            with self.database.transaction(
+            with (database or self.database).transaction(
                 read_only=read_only, one_moment=one_moment, statement_timeout_s=statement_timeout_s
             ) as connection:
                 yield connection

@@ -57,3 +57,39 @@ def test_every_page_opens_at_once_on_a_server_that_has_just_started_on_a_busy_ma
             assert visit.page.locator("[data-testid=stException]").count() == 0, address
         log = served.log.read_text()
         assert "Traceback" not in log
+
+
+def test_no_page_breaks_its_content_security_policy(browser: Browser) -> None:
+    with server_folder() as folder:
+        served = start_server(folder)
+        try:
+            with visiting(browser, served.base_url) as visit:
+                broken: list[str] = []
+                visit.page.on("console", lambda message: broken.append(message.text))
+                visit.open().click("trigger_theft")  # which is also that a local browser needs no key
+                visit.says("Theft on")
+                for address in ADDRESSES:
+                    answer = visit.page.goto(f"{served.base_url}/{address}")
+                    assert answer is not None
+                    assert "script-src 'self' 'sha256-" in answer.headers["content-security-policy"]
+                    expect(visit.page.get_by_text("Grid clock").first).to_be_visible(timeout=PATIENCE_MS)
+                    visit.still()
+                assert [one for one in broken if "Content Security Policy" in one] == []
+                written = "const one = document.createElement('script'); one.text = 'window.written = 1'; "
+                visit.page.evaluate(f"() => {{{written} document.head.append(one)}}")
+                assert visit.page.evaluate("window.written") is None
+                assert any("Content Security Policy" in one for one in broken)
+        finally:
+            served.stop()
+
+
+def test_without_protection_against_other_pages_a_local_browser_needs_the_key(browser: Browser) -> None:
+    with server_folder() as folder:
+        served = start_server(folder, {"STREAMLIT_SERVER_ENABLE_CORS": "false"})
+        try:
+            with visiting(browser, served.base_url) as visit:
+                visit.open()
+                expect(visit.keyed("presenter_key").locator("input")).to_be_visible(timeout=PATIENCE_MS)
+                expect(visit.keyed("trigger_theft").locator("button")).to_be_disabled()
+        finally:
+            served.stop()

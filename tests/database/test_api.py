@@ -36,10 +36,10 @@ from helpers import FROZEN, READS, SMALL_FLEET, TENANT, Server, event_request
 from pydantic.alias_generators import to_camel
 from starlette.testclient import TestClient
 
-import gridlens_core.api.routes
 from gridlens_core.clock import INTERVAL_MINUTES
 from gridlens_core.database.queries import EVENTS_MIGRATION
 from gridlens_core.database.schema import FEEDER_LOSS, FIELDOPS, OVERVIEW, SUSPICIOUS
+from gridlens_core.demo import keys
 from gridlens_core.demo import session as demo_session
 from gridlens_core.demo.demo import Demo
 from gridlens_core.explanation.catalogue import CATALOGUE
@@ -140,7 +140,7 @@ def test_a_key_outside_ascii_works(make_demo: MakeDemo) -> None:
 
 def test_keys_are_compared_in_constant_time(api: TestClient, demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[tuple[bytes, bytes]] = []
-    monkeypatch.setattr(gridlens_core.api.routes.hmac, "compare_digest", lambda a, b: compared.append((a, b)) or False)
+    monkeypatch.setattr(keys.hmac, "compare_digest", lambda a, b: compared.append((a, b)) or False)
     refused(api.post(THEFT, json=EVENT), 403, "key_wrong")
     assert compared == [((demo.session.api_key or "").encode(),) * 2]
 
@@ -645,8 +645,8 @@ def test_an_event_waits_for_a_cycle_under_way_and_begins_after_it(demo: Demo) ->
 
 def test_an_unknown_path_is_404_and_a_wrong_method_405_in_the_one_shape(api: TestClient) -> None:
     for path in (
-        "/api/",
         "/api/nowhere",
+        "/metrics",
         "/api/ami",
         "/api/ami/event/flood",
         "/api/health/",
@@ -664,6 +664,21 @@ def test_an_unknown_path_is_404_and_a_wrong_method_405_in_the_one_shape(api: Tes
         response = api.request(method, path)
         refused(response, 405, "method_not_allowed")
         assert response.headers["allow"] == allowed
+
+
+@pytest.mark.parametrize("path", ["/api", "/api/"])
+def test_the_bare_address_lists_every_call(anyone: TestClient, path: str) -> None:
+    answer = anyone.get(path).json()
+    assert anyone.get(answer["document"]).status_code == 200
+    posts = {one["call"].removeprefix("POST ") for one in answer["calls"] if one["needsKey"]}
+    gets = {one["call"].removeprefix("GET ") for one in answer["calls"] if not one["needsKey"]}
+    assert len(posts) >= 8
+    assert posts == {
+        path.replace(path.split("/")[4], "{id}") if path.endswith("/end") else path
+        for path in operations(anyone, "post")
+    }
+    assert gets == set(operations(anyone, "get"))
+    assert all(one["does"] for one in answer["calls"])
 
 
 def test_head_is_answered_like_get(anyone: TestClient) -> None:

@@ -15,7 +15,7 @@ import pytest
 from helpers import FROZEN, READS, TENANT, run_python, server_folder, start_python
 
 from gridlens_core.database.connection import connect
-from gridlens_core.database.embedded import generated_key, start_embedded, stop_embedded
+from gridlens_core.database.embedded import KEY_FILE, generated_key, start_embedded, stop_embedded
 from gridlens_core.demo.demo import Demo
 from gridlens_core.errors import DatabaseUnavailableError
 from gridlens_core.settings import Settings
@@ -223,6 +223,15 @@ def test_the_key_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> 
     assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["api_key"]
     if os.name == "posix":
         assert stat.S_IMODE((tmp_path / "new" / "folder" / "api_key").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("content", ["", " \n"], ids=["empty", "blank"])
+def test_an_empty_key_file_is_no_key_and_gets_one(tmp_path: Path, content: str) -> None:
+    (tmp_path / KEY_FILE).write_text(content)
+    key = generated_key(tmp_path)
+    assert len(key) >= 32
+    assert generated_key(tmp_path) == key
+    assert stat.S_IMODE((tmp_path / KEY_FILE).stat().st_mode) == 0o600
 
 
 def test_all_who_come_at_once_get_the_same_whole_key(tmp_path: Path) -> None:

@@ -15,7 +15,10 @@ from screens import button, shown
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
+from gridlens_core.database.embedded import KEY_FILE
 from gridlens_core.demo.demo import Demo
+from gridlens_core.demo.keys import AT_ONCE
+from gridlens_core.demo.viewer import is_local
 from gridlens_core.errors import DatabaseUnavailableError
 from gridlens_core.settings import Settings
 from gridlens_core.show import Show, put_on_stage
@@ -28,16 +31,19 @@ PAGES = ("control_room", "losses", "suspicious_meters", "field_operations", "eve
 CONTROLS = ("trigger_theft", "trigger_voltage_sag", "trigger_comms_outage", "publish_cycle", "rehearse", "reset_demo")
 
 EVERY_PAGE = (*PAGES, "walkthrough", "time_lapse", "audience")
+SENT = {"Host": "localhost:8501", "Origin": "http://localhost:8501"}
 HARMLESS = ("check_again", "why_")  # look, and change nothing
 BUTTONS = (*CONTROLS, "auto_publish")
 
 
 @pytest.fixture(autouse=True)
-def _as_on_the_presenters_machine() -> Iterator[None]:
-    """The settings of .streamlit/config.toml that pages ask for, and no page's cached reads."""
+def _as_on_the_presenters_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The settings of .streamlit/config.toml that pages ask for, what a browser sends, and no page's cached reads."""
     st.cache_data.clear()
     before = config.get_option("server.address")
     config.set_option("server.address", "localhost")
+    monkeypatch.setattr(_frame, "peer", lambda: "127.0.0.1")
+    monkeypatch.setattr(_frame, "is_local", lambda headers, *others, **more: is_local(SENT, *others, **more))
     yield
     config.set_option("server.address", before)
 
@@ -331,27 +337,41 @@ def test_a_click_that_fails_for_a_reason_nobody_foresaw_is_a_calm_sentence(
 
 
 @pytest.mark.parametrize(
-    ("address", "headers", "local"),
+    ("option", "value", "local"),
     [
-        pytest.param("localhost", {}, True, id="no-proxy"),
-        pytest.param("127.0.0.1", {"Host": "127.0.0.1:8501"}, True, id="by-number"),
-        pytest.param("::1", {"Host": "[::1]:8501"}, True, id="ipv6"),
-        pytest.param("localhost", {"X-Forwarded-For": "10.1.2.3"}, False, id="behind-a-proxy"),
-        pytest.param("localhost", {"Host": "demo.example.com"}, False, id="another-name"),
-        pytest.param("0.0.0.0", {"Host": "localhost:8501"}, False, id="listens-everywhere"),
-        pytest.param(None, {}, False, id="address-not-set"),
+        pytest.param("server.address", "127.0.0.1", True, id="listens-on-loopback"),
+        pytest.param("server.address", "0.0.0.0", False, id="listens-everywhere"),
+        pytest.param("server.address", None, False, id="address-not-set"),
+        pytest.param("server.enableCORS", False, False, id="other-pages-may-ask"),
+        pytest.param("server.enableXsrfProtection", False, False, id="other-pages-may-send"),
     ],
 )
-def test_only_a_browser_on_the_machine_itself_is_a_local_viewer(
-    monkeypatch: pytest.MonkeyPatch, address: str | None, headers: dict[str, str], local: bool
-) -> None:
-    class Context:
-        ip_address = None
+def test_a_local_viewer_is_one_by_the_server_s_own_options_too(option: str, value: object, local: bool) -> None:
+    before = config.get_option(option)
+    config.set_option(option, value)
+    try:
+        assert _frame.is_local_viewer() is local
+    finally:
+        config.set_option(option, before)
 
-    Context.headers = headers  # type: ignore[attr-defined]
-    monkeypatch.setattr(st, "context", Context)
-    config.set_option("server.address", address)
-    assert _frame.is_local_viewer() is local
+
+def test_wrong_keys_are_slowed_down_on_the_page_and_an_empty_one_opens_nothing(
+    show: Callable[..., AppTest], demo: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(_frame, "sleep", waited.append)
+    config.set_option("server.address", "0.0.0.0")
+    app = show(demo)
+    for number in range(AT_ONCE + 3):
+        app.text_input(key="presenter_key").set_value(f"guess {number}").run()
+    assert waited[:AT_ONCE] == [0] * AT_ONCE
+    assert waited[-1] > 1
+    (demo.settings.data_dir / KEY_FILE).write_text("")
+    app.text_input(key="presenter_key").set_value(" ").run()
+    app.text_input(key="presenter_key").set_value("").run()
+    assert control(app, "trigger_theft").disabled
+    app.text_input(key="presenter_key").set_value(str(demo.session.api_key)).run()
+    assert not control(app, "trigger_theft").disabled
 
 
 def test_from_elsewhere_the_controls_are_locked_until_the_key_is_given(

@@ -6,11 +6,15 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +25,14 @@ from api_client import PUBLISH, STATUS
 from helpers import FROZEN, READS, TENANT, server_folder
 from serving import QUICK_FLEET, ROOT, Served, start_server
 
+from gridlens_core.api.slow import HEAD_SECONDS
+from gridlens_core.api.waiting import MOST_WAITING
 from gridlens_core.database.connection import connect
 from gridlens_core.database.embedded import start_embedded, stop_embedded
+from gridlens_core.demo.keys import AT_ONCE
 from gridlens_core.meters.emulator import Span, emulate
 from gridlens_core.meters.fleet import synthetic_fleet
+from gridlens_core.publishing.publisher import lock_tenant
 
 NOW = {"GRIDLENS_NOW": FROZEN.isoformat()}
 PUBLISH_COMMAND, THEFT_COMMAND, QUICKCHECK_COMMAND = (
@@ -93,6 +101,94 @@ def test_the_dashboard_and_the_api_are_at_one_address(served: Served) -> None:
     assert document.json()["info"]["title"] == "GridLens AMI pilot"
     assert httpx2.get(f"{served.base_url}/api/nowhere", timeout=30).json()["error"]["code"] == "not_found"
     assert httpx2.head(f"{served.base_url}/api/health", timeout=30).content == b""
+
+
+def test_every_kind_of_answer_carries_the_headers(served: Served) -> None:
+    for path in ("/", "/losses", "/api", "/api/nowhere", "/metrics", "/_stcore/health", "/media/none.html"):
+        headers = httpx2.get(f"{served.base_url}{path}", timeout=30).headers
+        assert "frame-ancestors 'none'" in headers["content-security-policy"], path
+        assert (headers["x-content-type-options"], headers["x-frame-options"]) == ("nosniff", "DENY")
+    for path in ("/api/nowhere", "/metrics"):
+        response = httpx2.get(f"{served.base_url}{path}", timeout=30)
+        assert (response.status_code, response.json()["error"]["code"]) == (404, "not_found")
+    assert "GET /api/health" in httpx2.get(f"{served.base_url}/api", timeout=30).text
+
+
+def test_another_name_that_leads_here_is_refused(served: Served) -> None:
+    for path in ("/", "/api/ami/events"):
+        response = httpx2.get(f"{served.base_url}{path}", headers={"Host": "evil.example"}, timeout=30)
+        assert (response.status_code, response.json()["error"]["code"]) == (421, "host_not_allowed")
+
+
+def test_health_and_status_answer_while_publishes_and_questions_wait(served: Served) -> None:
+    headers = {"Authorization": f"Bearer {served.key}"}
+    address, tenant = f"{served.base_url}/api/ami", {"tenantId": TENANT}
+    waiting = [("publish-once", 25), ("kpi/quickcheck", 45), ("kpi/why", 45)]
+
+    def ask(path: str) -> int:
+        with httpx2.Client(headers=headers, timeout=120) as client:
+            if path == "publish-once":
+                return client.post(f"{address}/{path}", json=tenant).status_code
+            return client.get(f"{address}/{path}", params=tenant).status_code
+
+    database = connect(start_embedded(served.data_dir), is_local=True)
+    with ThreadPoolExecutor(115) as crowd:
+        with database.transaction() as connection:
+            lock_tenant(connection, TENANT)  # nothing is published meanwhile
+            asked = [crowd.submit(ask, path) for path, number in waiting for _ in range(number)]
+            assert not any(one.done() for one in asked[:25])
+            for path in ("/api/health", f"{STATUS}?tenantId={TENANT}"):
+                for _ in range(5):
+                    assert httpx2.get(f"{served.base_url}{path}", timeout=4).status_code == 200
+            assert not any(one.done() for one in asked[:25])
+        assert {one.result() for one in asked} == {200}
+    database.engine.dispose()
+
+
+def test_beyond_a_length_publishes_are_429_and_say_when_to_come_again(served: Served) -> None:
+    headers = {"Authorization": f"Bearer {served.key}"}
+
+    def publish(_: int) -> httpx2.Response:
+        return httpx2.post(f"{served.base_url}{PUBLISH}", json={"tenantId": TENANT}, headers=headers, timeout=120)
+
+    database = connect(start_embedded(served.data_dir), is_local=True)
+    with ThreadPoolExecutor(45) as crowd, database.transaction() as connection:
+        lock_tenant(connection, TENANT)
+        asked = [crowd.submit(publish, number) for number in range(45)]
+        refusals = [one.result() for one in islice(as_completed(asked, timeout=60), 45 - 1 - MOST_WAITING)]
+        connection.rollback()
+        statuses = Counter(one.result().status_code for one in asked)
+    database.engine.dispose()
+    assert statuses == {200: 1 + MOST_WAITING, 429: 45 - 1 - MOST_WAITING}
+    assert {(one.status_code, one.json()["error"]["code"]) for one in refusals} == {(429, "too_many_waiting")}
+    assert all(int(one.headers["retry-after"]) >= 1 for one in refusals)
+
+
+def test_two_hundred_guesses_take_their_time_and_the_right_key_does_not(served: Served) -> None:
+    def guess(number: int) -> int:
+        headers = {"Authorization": f"Bearer guess {number}"}
+        with contextlib.suppress(httpx2.TimeoutException):
+            return httpx2.post(f"{served.base_url}{PUBLISH}", json={}, headers=headers, timeout=2).status_code
+        return 0
+
+    run(PUBLISH_COMMAND, served)
+    with ThreadPoolExecutor(50) as crowd:
+        said = Counter(crowd.map(guess, range(100)))
+    assert said[403] <= AT_ONCE + 6  # told at once, or in the first seconds
+    assert said[0] + said[429] >= 100 - AT_ONCE - 6
+    began = time.monotonic()
+    run(PUBLISH_COMMAND, served)
+    assert time.monotonic() - began < 5
+
+
+def test_a_connection_that_never_says_what_it_wants_is_dropped(served: Served) -> None:
+    address = ("localhost", int(served.base_url.rsplit(":", 1)[1]))
+    openings = [b"", b"GET /api/health HTT", b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nX: "]
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_connection(address, timeout=HEAD_SECONDS + 10)) for _ in openings]
+        for connection, sent in zip(silent, openings, strict=True):
+            connection.sendall(sent)
+        assert [connection.recv(100) for connection in silent] == [b""] * 3
 
 
 def test_the_generated_key_is_printed_once_and_kept_where_only_its_owner_reads_it(served: Served) -> None:

@@ -22,6 +22,7 @@ DEFAULTS = {
     "GRIDLENS_TARIFF_USD_PER_KWH": "0.17",
     "GRIDLENS_EXPLAIN_BUDGET_S": "3",
     "GRIDLENS_SYNTHETIC_FLEET": "false",
+    "GRIDLENS_ALLOWED_HOSTS": "none",
     "GRIDLENS_NOW": "none",
 }
 
@@ -51,6 +52,7 @@ def test_without_any_variable_the_defaults_hold() -> None:
         ("GRIDLENS_TIMEZONE", "Europe/Vienna", "timezone", "Europe/Vienna"),
         ("GRIDLENS_TARIFF_USD_PER_KWH", "0.323", "tariff_usd_per_kwh", 0.323),
         ("GRIDLENS_EXPLAIN_BUDGET_S", "0.5", "explain_budget_s", 0.5),
+        ("GRIDLENS_ALLOWED_HOSTS", "a.example, *.b.example", "allowed_hosts", ("a.example", "*.b.example")),
         ("GRIDLENS_NOW", "2026-11-18T12:00:00-06:00", "now", datetime(2026, 11, 18, 18, tzinfo=UTC)),
     ],
 )
@@ -120,6 +122,11 @@ def test_secrets_are_masked() -> None:
         assert "hunter2" not in shown
         assert "correct-horse" not in shown
     assert not settings.is_local
+
+
+def test_a_key_of_blanks_is_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRIDLENS_API_KEY", "  ")
+    assert load_settings().api_key is None
 
 
 def test_settings_cannot_be_changed_afterwards() -> None:
