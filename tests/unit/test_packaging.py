@@ -182,6 +182,16 @@ def test_the_image_has_what_it_copies_and_no_test_packages() -> None:
     assert re.findall(r"-r (\S+)", install) == ["requirements-app.txt"]
 
 
+def test_the_image_is_pinned_by_digest_and_writes_to_one_volume() -> None:
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert re.search(r"^ARG PYTHON_IMAGE=python:3\.\d+-slim@sha256:[0-9a-f]{64}$", lines, re.MULTILINE)
+    assert re.findall(r"^FROM (.+)$", lines, re.MULTILINE) == ["${PYTHON_IMAGE}"]
+    (volume,) = re.findall(r"^VOLUME (.+)$", lines, re.MULTILINE)
+    assert {f"GRIDLENS_DATA_DIR={volume}", f"TMPDIR={volume}"} <= set(lines.split())
+    assert "/api/health" in lines.split("HEALTHCHECK")[1]
+    assert f"--read-only -v gridlens:{volume} " in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def test_the_wheel_is_built_from_what_the_build_reads() -> None:
     assert [name for name in SOURCES if not (ROOT / name).exists()] == []
 
