@@ -175,6 +175,11 @@ def test_the_page_is_labelled_whole_and_loads_nothing(brief: Brief) -> None:
     assert len(source) < 60_000
 
 
+def test_the_page_forbids_itself_scripts_and_anything_from_elsewhere(brief: Brief) -> None:
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]+)"', brief_html(brief))
+    assert policy == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
 def test_hostile_names_stay_names(brief: Brief) -> None:
     page = Page(brief_html(hostile(brief)))
     assert "script" not in dict(page.tags)
