@@ -19,8 +19,8 @@ import sqlalchemy as sa
 from gridlens_core.database.connection import Database, connect
 from gridlens_core.database.discovery import discover
 from gridlens_core.database.embedded import start_embedded, stop_embedded
+from gridlens_core.database.newest import latest_read_at
 from gridlens_core.database.queries import EVENTS_MIGRATION
-from gridlens_core.database.reads import latest_read_at
 from gridlens_core.publishing.history import learn_fleet
 from gridlens_core.publishing.publisher import Plan, publish_cycle
 from gridlens_core.settings import Settings
@@ -69,10 +69,10 @@ def measured(database: Database) -> dict[str, float]:
 
     def learn() -> None:
         with database.transaction(read_only=True) as connection:
-            learn_fleet(connection, schema, SETTINGS, "DEMO_TENANT", LATEST, LATEST.date())
+            learn_fleet(connection, schema, SETTINGS, "DEMO_TENANT", LATEST)
 
     with database.transaction(read_only=True) as connection:
-        fleet = learn_fleet(connection, schema, SETTINGS, "DEMO_TENANT", LATEST, LATEST.date())
+        fleet = learn_fleet(connection, schema, SETTINGS, "DEMO_TENANT", LATEST)
 
     def cycle() -> None:
         with database.engine.connect() as connection:

@@ -34,6 +34,7 @@ from gridlens_core.database.measures import (
     settle_volts,
     usual_minutes,
 )
+from gridlens_core.database.newest import some_meters
 from gridlens_core.database.queries import query
 from gridlens_core.database.schema import EVENT_COLUMNS, READ_KEY, Relation, Schema
 from gridlens_core.errors import DatabaseRefusedError
@@ -157,23 +158,21 @@ def _sample_reads(connection: sa.Connection, reads: Relation, tenant_id: str, by
     meter, at = reads["meter_id"], reads["read_at"]
     volts = f"CAST({reads['voltage']} AS double precision)" if reads.has("voltage") else "NULL"
     values = f"CAST({meter} AS text), {at}, CAST({reads['kwh']} AS double precision), {volts}"
-    if by_meter:
-        some = f"{at} DESC LIMIT {SAMPLE_READS // SAMPLE_METERS}"
-        statement = (
-            f"WITH RECURSIVE hop AS ((SELECT {meter} FROM {reads.quoted} WHERE {reads.of_tenant()} ORDER BY {meter} "
-            f"LIMIT 1) UNION ALL SELECT n.* FROM hop CROSS JOIN LATERAL (SELECT {meter} FROM {reads.quoted} r "
-            f"WHERE r.{reads.of_tenant()} AND r.{meter} > hop.{meter} ORDER BY {meter} LIMIT 1) n) "
-            f"SELECT r.* FROM (SELECT * FROM hop LIMIT {SAMPLE_METERS}) m CROSS JOIN LATERAL (SELECT {values} "
-            f"FROM {reads.quoted} r WHERE r.{reads.of_tenant()} AND r.{meter} = m.{meter} ORDER BY {some}) r"
-        )
-    else:
-        statement = (
-            f"SELECT {values} FROM {reads.quoted} WHERE {reads.of_tenant()} ORDER BY {at} DESC LIMIT {SAMPLE_READS}"
-        )
+    latest = f"SELECT {values} FROM {reads.quoted} WHERE {reads.of_tenant()}"
+    most = SAMPLE_READS // SAMPLE_METERS if by_meter else SAMPLE_READS
+    narrow = f"AND {meter} = CAST(:meter AS {reads.type_of('meter_id')})" if by_meter else ""
+    statement = sa.text(f"{latest} {narrow} ORDER BY {at} DESC LIMIT {most}")
     try:
         with connection.begin_nested():
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = {SAMPLE_TIMEOUT_MS}")
-            rows = connection.execute(sa.text(statement), {"tenant_id": tenant_id}).all()
+            meters = some_meters(connection, reads, tenant_id, SAMPLE_METERS) if by_meter else [""]
+            rows = [
+                row
+                for one in meters
+                for row in connection.execute(
+                    statement, {"tenant_id": tenant_id} | ({"meter": one} if by_meter else {})
+                ).all()
+            ]
     except sa.exc.DBAPIError:
         return []
     return [

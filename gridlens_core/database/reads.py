@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,10 +13,6 @@ from gridlens_core.clock import as_utc
 from gridlens_core.database.schema import Relation, Schema
 
 WITNESSES = 20  # meters from which the intervals are taken; spread over the fleet, so that a silent feeder hides none
-
-CLOCKS = 400  # meters whose newest reads tell the fleet's newest interval
-NEWEST_READS = 5_000  # to tell it by, where no index leads to a meter
-REPORTS_WITHIN = timedelta(days=3)  # a meter that is silent for longer is not one that usually reports
 
 ONE_READ = "{meter_id} AS meter_id, {feeder_id} AS feeder_id, {read_at} AS read_at, {kwh} AS kwh, {volts} AS volts"
 
@@ -55,7 +51,8 @@ def select_reads(
     """SELECT `what` of the tenant's reads.
 
     what : columns by role in braces: {meter_id}, {feeder_id} as text, {read_at} as timestamptz, {kwh}, {volts} as
-        double precision, {exact_kwh} as numeric; {time_column} and {kwh_column} as they are
+        double precision, {exact_kwh} as numeric, {newest} as the latest {read_at}; {meter_column}, {time_column} and
+        {kwh_column} as they are
     by : after, until, at (a time), meters (ids), meter, feeder (an id); None where it does not narrow
     tail : GROUP BY, ORDER BY, LIMIT, or another condition that begins with AND
     values : of further parameters
@@ -76,6 +73,8 @@ def columns_of(reads: Relation) -> Mapping[str, str]:
         "meter_id": f"CAST(r.{reads['meter_id']} AS text)",
         "feeder_id": f"CAST(r.{reads['feeder_id']} AS text)",
         "read_at": reads.moment("read_at", "r.{}"),
+        "newest": reads.moment("read_at", "max(r.{})"),
+        "meter_column": f"r.{reads['meter_id']}",
         "kwh": reads.measure("kwh", f"CAST(r.{reads['kwh']} AS double precision)"),
         "time_column": f"r.{reads['read_at']}",
         "kwh_column": reads.measure("kwh", f"r.{reads['kwh']}"),
@@ -118,63 +117,3 @@ def read_times(
         connection, schema, tenant_id, what, tail=order, after=after, until=until, meters=witnesses
     ).scalars()
     return [as_utc(moment) for moment in found]
-
-
-def latest_read_at(
-    connection: sa.Connection, schema: Schema, tenant_id: str, until: datetime | None = None
-) -> datetime | None:
-    """`read_at` of the tenant's newest read, up to `until` where that is given; None where it has none."""
-    reads = schema.require_reads()
-    newest = reads.moment("read_at", "max({})")
-    bound = "" if until is None else f"AND {reads['read_at']} <= {reads.from_moment('read_at', ':until')}"
-    statement = sa.text(
-        f"WITH RECURSIVE hop AS ({hops(reads, bound)}) SELECT {newest} FROM hop"
-        if schema.newest_by_hops
-        else f"SELECT {newest} FROM {reads.quoted} WHERE {reads.of_tenant()} {bound}"
-    )
-    parameters = {"tenant_id": tenant_id} | ({} if until is None else {"until": until})
-    found = connection.execute(statement, parameters).scalar_one()
-    return None if found is None else as_utc(found)
-
-
-def fleet_newest(connection: sa.Connection, schema: Schema, tenant_id: str) -> datetime | None:
-    """The end of the newest interval that at least half of the meters that usually report have a read for.
-
-    Told by a bounded sample of meters, each by its newest read, so that neither a stray read of next year nor one late
-    meter tells it.
-    """
-    reads = schema.require_reads()
-    if schema.by_meter:
-        statement = (
-            f"WITH RECURSIVE hop AS ({hops(reads, '')}) SELECT {reads.moment('read_at')} FROM hop LIMIT {CLOCKS}"
-        )
-    else:
-        # No index leads to a meter: the newest reads of all tell which meters there are.
-        statement = (
-            f"SELECT {reads.moment('read_at', 'max({})')} FROM (SELECT {reads['meter_id']}, {reads['read_at']} "
-            f"FROM {reads.quoted} WHERE {reads.of_tenant()} ORDER BY {reads['read_at']} DESC LIMIT {NEWEST_READS}) r "
-            f"GROUP BY {reads['meter_id']}"
-        )
-    found = connection.execute(sa.text(statement), {"tenant_id": tenant_id}).scalars()
-    newest = sorted((as_utc(moment) for moment in found if moment is not None), reverse=True)
-    return half_have(newest)
-
-
-def half_have(newest: Sequence[datetime]) -> datetime | None:
-    """Of the meters' newest reads, latest first, the time that half of those that usually report have reached."""
-    if not newest:
-        return None
-    reference = newest[len(newest) // 10]  # a tenth of the clocks may be wrong
-    usual = [moment for moment in newest if reference - moment <= REPORTS_WITHIN]
-    return usual[(len(usual) - 1) // 2]
-
-
-def hops(reads: Relation, bound: str) -> str:
-    """Steps from meter to meter through an index that leads with tenant and meter, where max() would read all of it."""
-    columns = f"{reads['meter_id']}, {reads['read_at']}"
-    newest_first = f"{bound} ORDER BY {reads['meter_id']} DESC, {reads['read_at']} DESC LIMIT 1"
-    return (
-        f"(SELECT {columns} FROM {reads.quoted} WHERE {reads.of_tenant()} {newest_first}) "
-        f"UNION ALL SELECT n.* FROM hop CROSS JOIN LATERAL (SELECT {columns} FROM {reads.quoted} r "
-        f"WHERE r.{reads.of_tenant()} AND r.{reads['meter_id']} < hop.{reads['meter_id']} {newest_first}) n"
-    )

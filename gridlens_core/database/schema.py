@@ -141,6 +141,7 @@ class Schema:
     no_loss : by view why its "loss" is none
     notes : by KPI why it is not shown, as its rows turned out to say
     published : by tenant the newest interval that this program is known to have published, whether a read came or not
+    witnesses : by tenant the meters whose newest reads tell the grid clock, once its fleet is known
     """
 
     reads: Relation | None
@@ -159,6 +160,7 @@ class Schema:
     no_loss: Mapping[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict, compare=False)
     published: dict[str, datetime] = field(default_factory=dict, compare=False)
+    witnesses: dict[str, Sequence[str]] = field(default_factory=dict, compare=False)
 
     def require_reads(self) -> Relation:
         """The reads table, or DatabaseNotReadyError naming what is missing."""

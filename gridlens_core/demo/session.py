@@ -29,10 +29,11 @@ from gridlens_core.errors import (
 )
 from gridlens_core.explanation.site import Site, site_of
 from gridlens_core.publishing import seeding
-from gridlens_core.publishing.seeding import Progress
+from gridlens_core.publishing.progress import Progress
 from gridlens_core.settings import Settings
 
 ZONES_FILE = "zones.json"  # in GRIDLENS_DATA_DIR
+REMEMBERED = ("published", "witnesses")  # of a schema that is looked at again
 RETRY_SECONDS = 5  # between attempts to start on a database that is away
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ class Session:
             if self.settings.database_url is not None:
                 database = connect(self.settings.database_url.get_secret_value(), is_local=False)
                 schema = self.look_again(database)
+                seeding.prepare_existing(database, schema, self.settings, self.clock(), self._report)
             else:
                 self.progress = Progress("Starting the embedded PostgreSQL", 0.0)
                 database = connect(self.start_database(self.settings.data_dir), is_local=True)
@@ -109,8 +111,8 @@ class Session:
             bound = found.reads.bindings["read_at"]
             if bound.certainty == "sure" and found.reads.is_naive("read_at") and bound.form and not zone:
                 _remember_zone(self.settings.data_dir, database.address, bound.form)
-        published = {} if self._schema is None else self._schema.published
-        return self._without_losses(replace(found, has_supply=False, published=published))
+        known = {} if self._schema is None else {name: getattr(self._schema, name) for name in REMEMBERED}
+        return self._without_losses(replace(found, has_supply=False, **known))
 
     def no_loss(self, view: str, reason: str) -> bool:
         """From now on the column by the name of a loss is not shown as one; returns whether that is news."""

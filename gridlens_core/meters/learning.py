@@ -3,8 +3,8 @@ Robust: a few reads that are no energy spoil nothing; signs are kept; each stret
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ class Past:
     def __len__(self) -> int:
         return len(self.meter)
 
-    def take(self, chosen: Flags) -> Past:
+    def take(self, chosen: Flags | slice) -> Past:
         """Some of the reads."""
         return Past(self.meter[chosen], self.end[chosen], self.kwh[chosen], self.volts[chosen], self.doubtful)
 
@@ -53,6 +53,8 @@ class Past:
         """Sorts, and keeps of several reads of a meter at a time the first that has energy."""
         meter, end = np.asarray(meter, np.int64), np.asarray(end, np.int64)
         kwh, volts = np.asarray(kwh, np.float64), np.asarray(volts, np.float64)
+        if _is_sorted(meter, end):
+            return cls(meter, end, kwh, volts)
         order = np.lexsort((kwh, end, meter))  # NaN last
         meter, end, kwh, volts = meter[order], end[order], kwh[order], volts[order]
         again = np.zeros(len(meter), np.bool_)
@@ -61,6 +63,12 @@ class Past:
         other[1:] &= ~np.isnan(kwh[1:]) & (kwh[1:] != kwh[:-1])
         keep = ~again
         return cls(meter[keep], end[keep], kwh[keep], volts[keep], int(other.sum()))
+
+
+def _is_sorted(meter: Ints, end: Ints) -> bool:
+    """Whether reads come by meter and time, none twice."""
+    same = meter[1:] == meter[:-1]
+    return bool(((meter[1:] > meter[:-1]) | (same & (end[1:] > end[:-1]))).all())
 
 
 def interval_lengths(past: Past, n_meters: int) -> tuple[Ints, Ints]:
@@ -83,7 +91,10 @@ def interval_lengths(past: Past, n_meters: int) -> tuple[Ints, Ints]:
     length = np.median(np.where(around > 0, around, np.where(step > 0, step, later)), axis=0).astype(np.int64)
     own = np.zeros(n_meters, np.int64)
     bounds = np.append(np.flatnonzero(first), n)
-    for start, end in pairwise(bounds.tolist()):
+    shortest, longest = np.minimum.reduceat(length, bounds[:-1]), np.maximum.reduceat(length, bounds[:-1])
+    own[past.meter[bounds[:-1]]] = longest
+    mixed = np.flatnonzero((shortest < longest) | (shortest == 0))
+    for start, end in zip(bounds[mixed].tolist(), bounds[mixed + 1].tolist(), strict=True):
         found, times = np.unique(length[start:end][length[start:end] > 0], return_counts=True)
         if not len(found):
             continue
@@ -117,6 +128,18 @@ class Learned:
     reads: Floats
     minutes: Ints
     odd: int
+
+    @classmethod
+    def joined(cls, parts: Sequence[Learned]) -> Learned:
+        """What was learned of several groups of meters, one after the other."""
+        arrays: dict[str, Any] = {
+            one.name: np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)[:-1]
+        }
+        return cls(**arrays, odd=sum(part.odd for part in parts))
+
+    def take(self, chosen: Flags) -> Learned:
+        """Some of the meters."""
+        return replace(self, **{one.name: getattr(self, one.name)[chosen] for one in fields(self)[:-1]})
 
 
 def learn(past: Past, n_meters: int, timezone: str) -> Learned:
@@ -155,21 +178,40 @@ def learn(past: Past, n_meters: int, timezone: str) -> Learned:
 def _odd(past: Past, usable: Flags, length: Ints, n_meters: int) -> Flags:
     """Reads that are no energy, such as a code of the meter: far from its own and from the fleet's usual power."""
     power = np.where(usable, past.kwh / np.maximum(length, 1), np.nan)
-    low, middle, high = (np.zeros(n_meters) for _ in range(3))
+    known = np.flatnonzero(usable)
+    low, middle, high = percentiles(past.meter[known], power[known], n_meters, (25, 50, 75))
+    (large,) = percentiles(past.meter[known], np.abs(power[known]), n_meters, (98,))
+    codes = np.zeros(len(past), np.bool_)
     bounds = np.searchsorted(past.meter, np.arange(n_meters + 1))
-    large, codes = np.full(n_meters, np.nan), np.zeros(len(past), np.bool_)
-    for number, (start, end) in enumerate(pairwise(bounds.tolist())):
-        own = power[start:end][usable[start:end]]
-        if len(own):
-            low[number], middle[number], high[number] = np.percentile(own, (25, 50, 75))
-            large[number] = np.percentile(np.abs(own), 98)
-            codes[start:end] = _is_code(past.kwh[start:end], past.end[start:end] % DAY_S)
+    for meter in np.unique(past.meter[usable & (past.kwh < 0)]).tolist():
+        own = slice(bounds[meter], bounds[meter + 1])
+        codes[own] = _is_code(past.kwh[own], past.end[own] % DAY_S)
     if np.isnan(large).all():
         return np.zeros(len(past), np.bool_)
     away = np.abs(np.nan_to_num(power) - middle[past.meter])
     own_limit = FAR_FROM_OWN * np.maximum(high - low, np.abs(middle))[past.meter]
     far = (away > own_limit) & (away > FAR_FROM_FLEET * np.nanmedian(large))
     return np.asarray(usable & (codes | far), np.bool_)
+
+
+def percentiles(meter: Ints, values: Floats, n_meters: int, percents: Sequence[float]) -> list[Floats]:
+    """(n_meters,) percentiles of each meter's own values, as of numpy.percentile; NaN where it has none.
+
+    meter, values : (n,), by meter, without NaN
+    """
+    order = np.lexsort((values, meter))
+    values = values[order]
+    count = np.bincount(meter, minlength=n_meters)
+    begin = np.cumsum(count) - count
+    found = []
+    for percent in percents:
+        place = np.maximum(count - 1, 0) * percent / 100
+        below = begin + place.astype(np.int64)
+        above = np.minimum(below + 1, begin + np.maximum(count - 1, 0))
+        padded = np.append(values, np.nan)
+        lower, upper = padded[np.minimum(below, len(values))], padded[np.minimum(above, len(values))]
+        found.append(np.where(count > 0, lower + (upper - lower) * (place % 1), np.nan))
+    return found
 
 
 def _is_code(kwh: Floats, second_of_day: Ints) -> Flags:

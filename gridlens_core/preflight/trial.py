@@ -16,8 +16,9 @@ from gridlens_core import words
 from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, local_day
 from gridlens_core.database.bindings import BINDINGS_FILE
 from gridlens_core.database.connection import plain_errors
+from gridlens_core.database.newest import newest_after
 from gridlens_core.database.queries import query
-from gridlens_core.database.reads import latest_read_at, select_reads
+from gridlens_core.database.reads import select_reads
 from gridlens_core.database.schema import FEEDER_LOSS, OVERVIEW, Schema
 from gridlens_core.demo.demo import Demo
 from gridlens_core.errors import DatabaseNotReadyError, DatabaseRefusedError, GridLensError
@@ -43,26 +44,27 @@ def history(inspected: Inspected, trial: bool) -> Iterator[Finding]:
     wall = demo.session.clock()
     with inspected.reading() as connection:
         latest = newest_interval(connection, schema, tenant_id)
-        stray = latest_read_at(connection, schema, tenant_id)
         now = read_grid_now(connection, schema, tenant_id, wall, DEFAULT_INTERVAL_MINUTES)
         volume = connection.execute(query("preflight.sql", "volume")).one()
     size = "of unknown size, never analysed" if volume.never_analysed else f"about {int(volume.reads):,} reads"
     tables = f" in {volume.tables} partitions" if volume.tables > 1 else ""
     yield Finding("History: volume", "passed", size + tables)
     yield _freshness(demo, tenant_id, latest, wall)
-    if latest is not None and stray is not None and stray - latest > STRAY:
-        yield Finding(
-            "History: stray", "degraded",
-            f"a read of {stray:%Y-%m-%d %H:%MZ}, which most of the fleet has not reached: the grid clock stays at "
-            f"{latest:%Y-%m-%d %H:%MZ}",
-            "Have it corrected by its owner; the views may count it.",
-        )  # fmt: skip
     if inspected.database.is_local:
         fleet = demo.desk.fleet(tenant_id)
     else:
         with inspected.reading() as connection:
             today = local_day(now, demo.settings.timezone)
             fleet = startup.existing_fleet(connection, schema, demo.settings, tenant_id, latest, today)
+    with inspected.reading() as connection:
+        stray = latest and newest_after(connection, schema, tenant_id, fleet.meter_ids, latest + STRAY)
+    if stray is not None:
+        yield Finding(
+            "History: stray", "degraded",
+            f"a read of {stray:%Y-%m-%d %H:%MZ}, which most of the fleet has not reached: the grid clock stays at "
+            f"{latest:%Y-%m-%d %H:%MZ}",
+            "Have it corrected by its owner; the views may count it.",
+        )  # fmt: skip
     minutes = fleet.habits.minutes if fleet.habits is not None else DEFAULT_INTERVAL_MINUTES
     yield _fleet(fleet, minutes, learned=fleet.habits is not None)
     if fleet.habits is not None and latest is not None:

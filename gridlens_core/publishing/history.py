@@ -3,8 +3,8 @@ A few bounded queries, whatever the size of the table; reads that an event touch
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 from statistics import mode
@@ -12,50 +12,63 @@ from statistics import mode
 import numpy as np
 import sqlalchemy as sa
 
-from gridlens_core.clock import INTERVAL_MINUTES, as_utc, day_start
+from gridlens_core.clock import INTERVAL_MINUTES, as_utc, day_start, local_day
 from gridlens_core.database.event_log import events_in_window
-from gridlens_core.database.reads import hops, latest_read_at, select_reads
+from gridlens_core.database.newest import latest_read_at
+from gridlens_core.database.reads import select_reads
 from gridlens_core.database.schema import Schema
 from gridlens_core.errors import DatabaseNotReadyError
+from gridlens_core.meters.events import Event
 from gridlens_core.meters.fleet import Fleet, fleet_of
 from gridlens_core.meters.habits import Habits
-from gridlens_core.meters.learning import HOURS, Past, learn
+from gridlens_core.meters.learning import HOURS, Learned, Past, learn
 from gridlens_core.meters.noise import Flags
-from gridlens_core.meters.profiles import SLOT_MINUTES
+from gridlens_core.meters.profiles import SLOT_MINUTES, Floats
+from gridlens_core.publishing.past import Readings, Window, acting_events, meters_read, readings, touched_by
+from gridlens_core.publishing.progress import Progress, Report, unreported
 from gridlens_core.settings import Settings
 
 FLEET_DAYS = 3  # a meter that has not been read for longer is not continued
 MOST_DAYS = 14
-MOST_READS = 600_000  # to learn from; fewer days of a larger fleet
-SLICE_READS = 150_000  # in one statement: a second or two
+MOST_READS = 7_200_000  # to learn from, which takes some 15 s; fewer days of a larger fleet
+CHUNK_READS = 1_000_000  # learned from at once: what is held in memory
 SILENT_HOURS = 24  # after which a meter is not continued, unless a comms outage silenced it
 REPLACED_HOURS = 2  # within which another meter of the feeder begins where one was exchanged
-# Beyond these a number in a read is a mark of something else, as is NaN.
-MOST_KWH = 100_000
-MOST_V = 100_000
 AWAY_SHARE = 0.2  # a meter that missed more of its reads was away, and says nothing about ordinary gaps
 
 
 def learn_fleet(
-    connection: sa.Connection, schema: Schema, settings: Settings, tenant_id: str, latest: datetime, today: date
+    connection: sa.Connection,
+    schema: Schema,
+    settings: Settings,
+    tenant_id: str,
+    last: datetime,
+    report: Report = unreported,
 ) -> Fleet:
-    """The tenant's meters with their habits, learned from before the local day `today`: the same all day long."""
+    """The tenant's meters with their habits, learned from what was read up to `last`, see `learned_until`."""
     reads = schema.require_reads()
-    last = learned_until(connection, schema, tenant_id, latest, today, settings.timezone)
-    meters = _meters(connection, schema, tenant_id, last)
-    if not meters:
+    meters = meters_read(connection, schema, tenant_id, (last - timedelta(days=FLEET_DAYS), last))
+    minutes = interval_of(connection, schema, tenant_id, meters[0], last) if meters else SLOT_MINUTES
+    windows = learned_windows(last, learned_days(len(meters), minutes), settings.timezone)
+    events = acting_events(connection, schema, tenant_id, windows)
+    parts = []
+    for done, chunk in _chunks(connection, schema, tenant_id, meters, windows):
+        if chunk.meter_ids:
+            parts.append(_learned(chunk, events, settings.timezone))
+        report(Progress(f"Learning {len(meters)} meters", done / len(meters)))
+    ids = [meter for part in parts for meter in part.meter_ids]
+    if not ids:
         raise DatabaseNotReadyError(
             f"The recent reads of {tenant_id} name no feeder in {reads.name_of('feeder_id')!r}, so no fleet is learned."
         )
-    fleet = fleet_of(tenant_id, list(meters), list(meters.values()), seed=settings.seed, timezone=settings.timezone)
-    days = learned_days(len(fleet), interval_of(connection, schema, tenant_id, fleet.meter_ids[0], last))
-    past = read_past(connection, schema, fleet, last - timedelta(days=days), last)
-    stays = _stays(fleet, past, last, has_outages=_has_outages(connection, schema, tenant_id, last))
+    feeders = [feeder for part in parts for feeder in part.feeder_ids]
+    fleet = fleet_of(tenant_id, ids, feeders, seed=settings.seed, timezone=settings.timezone)
+    learned = Learned.joined([part.learned for part in parts])
+    first, newest = (np.concatenate([getattr(part, name) for part in parts]) for name in ("first", "newest"))
+    stays = _stays(fleet, (first, newest), last, has_outages=_has_outages(connection, schema, tenant_id, last))
     if not stays.all():
-        past = past.take(stays[past.meter])
-        past = replace(past, meter=(np.cumsum(stays) - 1)[past.meter])
-        fleet = fleet.take(stays)
-    return fleet.with_habits(habits_of(fleet, past))
+        fleet, learned = fleet.take(stays), learned.take(stays)
+    return fleet.with_habits(habits_from(fleet, learned))
 
 
 def learned_until(
@@ -67,48 +80,103 @@ def learned_until(
 
 def learned_days(meters: int, minutes: int) -> int:
     """How many days are learned from: fewer of a larger fleet."""
-    return min(MOST_DAYS, max(1, MOST_READS * minutes // (meters * 24 * 60)))
+    return min(MOST_DAYS, max(1, MOST_READS * minutes // (max(1, meters) * 24 * 60)))
+
+
+def learned_windows(last: datetime, days: int, timezone: str) -> list[Window]:
+    """The days up to `last` that are learned from, oldest first; of a few one is of a weekend, and one of a weekday."""
+    chosen = list(range(days))
+    if 1 < days < 7:
+        kinds = [_is_weekend(last, day, timezone) for day in range(7)]
+        if len(set(kinds[:days])) == 1:
+            chosen[-1] = kinds.index(not kinds[0])
+    windows: list[Window] = []
+    for day in reversed(chosen):
+        until = last - timedelta(days=day)
+        after = until - timedelta(days=1)
+        if windows and windows[-1][1] == after:
+            after = windows.pop()[0]
+        windows.append((after, until))
+    return windows
+
+
+def _is_weekend(last: datetime, days_before: int, timezone: str) -> bool:
+    return local_day(last - timedelta(days=days_before, hours=12), timezone).weekday() >= 5
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Some meters that were read, and their reads; `past` by position in `meter_ids`."""
+
+    meter_ids: Sequence[str]
+    feeder_ids: Sequence[str]
+    past: Past
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What was learned of some meters; first, newest : (n_meters,) ends of their reads [s since 1970]."""
+
+    meter_ids: Sequence[str]
+    feeder_ids: Sequence[str]
+    learned: Learned
+    first: Floats
+    newest: Floats
+
+
+def _chunks(
+    connection: sa.Connection, schema: Schema, tenant_id: str, meters: Sequence[str], windows: Sequence[Window]
+) -> Iterator[tuple[int, _Chunk]]:
+    """How many meters are done, and the reads of the next; always the same meters together, for they are learned so."""
+    days = sum(((until - after) / timedelta(days=1) for after, until in windows), 0.0)
+    size = max(1, int(CHUNK_READS / (96 * days)))
+    if schema.by_meter:
+        for first in range(0, len(meters), size):
+            some = meters[first : first + size]
+            yield first + len(some), _chunk(some, readings(connection, schema, tenant_id, some, windows))
+        return
+    whole = _chunk(meters, readings(connection, schema, tenant_id, meters, windows))
+    for first in range(0, len(whole.meter_ids), size):
+        part = slice(first, first + size)
+        bounds = np.searchsorted(whole.past.meter, (first, first + size))
+        past = whole.past.take(slice(*bounds))
+        yield (
+            min(first + size, len(meters)),
+            _Chunk(whole.meter_ids[part], whole.feeder_ids[part], replace(past, meter=past.meter - first)),
+        )
+
+
+def _chunk(meters: Sequence[str], found: Readings) -> _Chunk:
+    """The meters that have a feeder."""
+    has = np.array([meter in found.feeders for meter in meters], np.bool_)
+    ids = [meter for meter in meters if meter in found.feeders]
+    past = found.past
+    if not has.all():
+        past = past.take(has[past.meter])
+        past = replace(past, meter=(np.cumsum(has) - 1)[past.meter])
+    return _Chunk(ids, [found.feeders[meter] for meter in ids], past)
+
+
+def _learned(chunk: _Chunk, events: Sequence[Event], timezone: str) -> _Part:
+    past = chunk.past.take(~touched_by(events, chunk.past, chunk.meter_ids, chunk.feeder_ids))
+    n = len(chunk.meter_ids)
+    return _Part(chunk.meter_ids, chunk.feeder_ids, learn(past, n, timezone), *first_and_last(past, n))
+
+
+def first_and_last(past: Past, n_meters: int) -> tuple[Floats, Floats]:
+    """When each meter was read first, and last, each (n_meters,) [s since 1970]; never is infinity, and minus it."""
+    first, newest = np.full(n_meters, np.inf), np.full(n_meters, -np.inf)
+    np.minimum.at(first, past.meter, past.end)
+    np.maximum.at(newest, past.meter, past.end)
+    return first, newest
 
 
 def read_past(connection: sa.Connection, schema: Schema, fleet: Fleet, start: datetime, end: datetime) -> Past:
-    """The fleet's reads after one time and up to another, but for those an event touched.
-
-    In slices, of meters or of time, whichever the table's index serves: no statement is long.
-    """
-    untouched = f"AND NOT {_touched_by_event()}" if schema.has_events else ""
-    row_of = {meter: row for row, meter in enumerate(fleet.meter_ids)}
-    kwh = f"coalesce(CAST(CASE WHEN {{kwh}} BETWEEN -{MOST_KWH} AND {MOST_KWH} THEN {{kwh}} END AS text), 'nan')"
-    volts = f"coalesce(CAST(CASE WHEN {{volts}} > 0 AND {{volts}} <= {MOST_V} THEN {{volts}} END AS text), 'nan')"
-    parts = []
-    for after, until, meters in _slices(fleet, start, end, by_meter=schema.newest_by_hops):
-        found = select_reads(
-            connection, schema, fleet.tenant_id,
-            f"{{meter_id}} AS meter_id, string_agg(CAST(extract(epoch FROM {{read_at}}) AS bigint) || ' ' || {kwh} "
-            f"|| ' ' || {volts}, ' ') AS reads",
-            tail=f"{untouched} GROUP BY 1", after=after, until=until, meters=meters,
-        )  # fmt: skip
-        for row in found:
-            if row.meter_id in row_of:
-                values = np.array(row.reads.split(), dtype=np.float64).reshape(-1, 3)
-                parts.append((np.full(len(values), row_of[row.meter_id]), *values.T))
-    if not parts:
-        return Past.of([], [], [], [])
-    return Past.of(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-
-def _slices(
-    fleet: Fleet, start: datetime, end: datetime, *, by_meter: bool
-) -> Iterator[tuple[datetime, datetime, tuple[str, ...] | None]]:
-    hours = max(1.0, (end - start).total_seconds() / 3600)
-    if by_meter:
-        size = max(1, int(SLICE_READS / (4 * hours)))
-        for first in range(0, len(fleet), size):
-            yield start, end, fleet.meter_ids[first : first + size]
-        return
-    step = timedelta(hours=max(1, SLICE_READS // (4 * len(fleet))))
-    while start < end:
-        yield start, min(start + step, end), None
-        start += step
+    """The fleet's reads after one time and up to another, but for those an event touched."""
+    windows = [(start, end)]
+    past = readings(connection, schema, fleet.tenant_id, fleet.meter_ids, windows).past
+    events = acting_events(connection, schema, fleet.tenant_id, windows)
+    return past.take(~touched_by(events, past, fleet.meter_ids, fleet.feeder_ids))
 
 
 def _has_outages(connection: sa.Connection, schema: Schema, tenant_id: str, last: datetime) -> bool:
@@ -119,16 +187,17 @@ def _has_outages(connection: sa.Connection, schema: Schema, tenant_id: str, last
     return any(event.event_type == "comms-outage" for event in events)
 
 
-def _stays(fleet: Fleet, past: Past, last: datetime, *, has_outages: bool) -> Flags:
-    """(n_meters,) whether a meter goes on: not one that fell silent, or that another of its feeder has replaced."""
-    first, newest = np.full(len(fleet), np.inf), np.full(len(fleet), -np.inf)
-    np.minimum.at(first, past.meter, past.end)
-    np.maximum.at(newest, past.meter, past.end)
+def _stays(fleet: Fleet, read: tuple[Floats, Floats], last: datetime, *, has_outages: bool) -> Flags:
+    """(n_meters,) whether a meter goes on: not one that fell silent, or that another of its feeder has replaced.
+
+    read : as of `first_and_last`
+    """
+    first, newest = read
     end = last.timestamp()
     stays = np.ones(len(fleet), np.bool_)
     if not has_outages:
         stays &= newest > end - 3600 * SILENT_HOURS
-    began = past.end.min() + 86400 if len(past) else 0
+    began = first.min() + 86400
     for gone in np.flatnonzero(newest < end - 3600 * REPLACED_HOURS):
         beside = fleet.feeder_index == fleet.feeder_index[gone]
         came = beside & (first > max(began, newest[gone])) & (first <= newest[gone] + 3600 * REPLACED_HOURS)
@@ -148,47 +217,13 @@ def interval_of(connection: sa.Connection, schema: Schema, tenant_id: str, meter
     return usual if usual in INTERVAL_MINUTES else SLOT_MINUTES
 
 
-def _meters(connection: sa.Connection, schema: Schema, tenant_id: str, last: datetime) -> dict[str, str]:
-    """meter id -> its feeder in its newest read, of every meter read in the days up to `last`, in the order of ids."""
-    reads = schema.require_reads()
-    after = last - timedelta(days=FLEET_DAYS)
-    until = f"AND {reads['read_at']} <= {reads.from_moment('read_at', ':last')}"
-    lately = f"{until} AND {reads['read_at']} > {reads.from_moment('read_at', ':after')}"
-    if schema.newest_by_hops:
-        meter, feeder = reads["meter_id"], reads["feeder_id"]
-        statement = sa.text(
-            f"WITH RECURSIVE hop AS ({hops(reads, until)}) "
-            f"SELECT CAST(hop.{meter} AS text) AS meter_id, CAST(n.{feeder} AS text) AS feeder_id FROM hop "
-            f"CROSS JOIN LATERAL (SELECT {feeder} FROM {reads.quoted} r WHERE r.{reads.of_tenant()} "
-            f"AND r.{meter} = hop.{meter} {lately} AND {feeder} IS NOT NULL "
-            f"ORDER BY {reads['read_at']} DESC LIMIT 1) n ORDER BY 1"
-        )
-    else:
-        found = select_reads(
-            connection, schema, tenant_id,
-            "{meter_id} AS meter_id, (array_agg({feeder_id} ORDER BY {time_column} DESC))[1] AS feeder_id",
-            tail="AND {feeder_id} IS NOT NULL GROUP BY 1 ORDER BY 1",
-            after=after, until=last,
-        )  # fmt: skip
-        return {row.meter_id: row.feeder_id for row in found}
-    parameters = {"tenant_id": tenant_id, "after": after, "last": last}
-    return {row.meter_id: row.feeder_id for row in connection.execute(statement, parameters)}
-
-
-def _touched_by_event() -> str:
-    """Whether an event's window reaches into the hour before the read."""
-    return (
-        "EXISTS (SELECT 1 FROM public.ami_events e WHERE e.tenant_id = :tenant_id "
-        "AND (e.event_type = 'comms-outage' OR (e.event_type IN ('theft', 'voltage-sag') "
-        "AND (e.severity IS NULL OR e.severity = 'NaN' OR e.severity BETWEEN 0 AND 1))) "
-        "AND e.starts_at < {read_at} AND e.ends_at > {read_at} - interval '1 hour' AND e.ends_at > e.starts_at "
-        "AND (e.feeder_id IS NULL OR e.feeder_id = {feeder_id}) AND (e.meter_id IS NULL OR e.meter_id = {meter_id}))"
-    )
-
-
 def habits_of(fleet: Fleet, past: Past) -> Habits:
     """Each meter's habits, from its reads."""
-    learned = learn(past, len(fleet), fleet.timezone)
+    return habits_from(fleet, learn(past, len(fleet), fleet.timezone))
+
+
+def habits_from(fleet: Fleet, learned: Learned) -> Habits:
+    """The habits of meters of which this was learned."""
     # To a hundredth of a watt-hour, so that the last bits of a sum cannot differ between machines.
     scatter = np.round(learned.scatter, 4)
     noise_key, mirrored = _pairs(fleet, np.round(np.abs(learned.level_wh) * scatter, 2))

@@ -14,6 +14,7 @@ from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, check_interval, local_
 from gridlens_core.clock import grid_now as grid_clock
 from gridlens_core.database import reads as stored
 from gridlens_core.database.event_log import events_in_window
+from gridlens_core.database.newest import fleet_newest, latest_read_at
 from gridlens_core.database.queries import query
 from gridlens_core.database.schema import READ_KEY, READ_ROLES, Relation, Schema, quote
 from gridlens_core.errors import BadInputError, DatabaseRefusedError
@@ -59,8 +60,8 @@ def newest_interval(connection: sa.Connection, schema: Schema, tenant_id: str) -
     """
     if schema.has_supply:
         newest = baseline.latest_supply_at(connection, tenant_id)
-        return stored.latest_read_at(connection, schema, tenant_id) if newest is None else newest
-    newest = stored.fleet_newest(connection, schema, tenant_id)
+        return latest_read_at(connection, schema, tenant_id) if newest is None else newest
+    newest = fleet_newest(connection, schema, tenant_id)
     published = schema.published.get(tenant_id)
     if newest is None or published is None or published <= newest or not schema.has_events:
         return newest

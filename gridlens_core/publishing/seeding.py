@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
 from datetime import date, datetime, timedelta
 from typing import Protocol
 
@@ -21,28 +20,20 @@ from gridlens_core.clock import (
 from gridlens_core.database.bindings import BINDINGS_FILE
 from gridlens_core.database.connection import STATEMENT_TIMEOUT_S, Database
 from gridlens_core.database.discovery import discover
+from gridlens_core.database.newest import spread_over
 from gridlens_core.database.schema import Schema
-from gridlens_core.errors import DatabaseNotReadyError, NotOnExistingDatabaseError
+from gridlens_core.errors import DatabaseNotReadyError, GridLensError, NotOnExistingDatabaseError
 from gridlens_core.meters.emulator import Span
 from gridlens_core.meters.fleet import Fleet, fleet_of, synthetic_fleet
 from gridlens_core.publishing import baseline
 from gridlens_core.publishing.first_history import FirstHistory
-from gridlens_core.publishing.history import learn_fleet
+from gridlens_core.publishing.history import learn_fleet, learned_until
+from gridlens_core.publishing.kept import is_large, keep_fleet, kept_fleet, key_of
+from gridlens_core.publishing.progress import Progress, Report, unreported
 from gridlens_core.publishing.publisher import Plan, local_days, lock_tenant, newest_interval, publish_span
 from gridlens_core.settings import Settings
 
 SEEDING_TIMEOUT_S = 120.0
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far the start has come: what is being done, and the share that is done, 0 to 1."""
-
-    doing: str
-    share: float
-
-
-Report = Callable[[Progress], None]
 
 
 class Transacting(Protocol):
@@ -99,14 +90,45 @@ def existing_fleet(
     today: date,
 ) -> Fleet:
     """The meters of a tenant's history, going on as they did; a synthetic fleet for a tenant whose history is of that
-    fleet, or that has none where one was asked for."""
+    fleet, or that has none where one was asked for. From now on some of them tell the grid clock."""
     synthetic = _synthetic(settings, tenant_id)
     if latest is None:
         may_synthesise(connection, schema, settings, tenant_id)
         return synthetic
-    learned = learn_fleet(connection, schema, settings, tenant_id, latest, today)
+    learned = _learned(connection, schema, settings, tenant_id, (latest, today))
     ours = dict(zip(synthetic.meter_ids, synthetic.feeder_ids, strict=True))
     return synthetic if dict(zip(learned.meter_ids, learned.feeder_ids, strict=True)) == ours else learned
+
+
+def _learned(
+    connection: sa.Connection,
+    schema: Schema,
+    settings: Settings,
+    tenant_id: str,
+    at: tuple[datetime, date],
+    report: Report = unreported,
+) -> Fleet:
+    """The fleet as it is learned, or was kept; at : the newest interval, and today."""
+    latest, today = at
+    last = learned_until(connection, schema, tenant_id, latest, today, settings.timezone)
+    key = key_of(connection, schema, settings, tenant_id, (today, last))
+    fleet = kept_fleet(settings, tenant_id, key)
+    if fleet is None:
+        fleet = learn_fleet(connection, schema, settings, tenant_id, last, report)
+        keep_fleet(settings, fleet, key)
+    schema.witnesses[tenant_id] = spread_over(fleet.meter_ids)
+    return fleet
+
+
+def prepare_existing(database: Database, schema: Schema, settings: Settings, wall: datetime, report: Report) -> None:
+    """Learns large fleets before anybody waits for them, and keeps them; what cannot be learned is told when asked."""
+    for tenant_id in settings.tenants:
+        with suppress(GridLensError), database.transaction(read_only=True) as connection:
+            latest = newest_interval(connection, schema, tenant_id)
+            if latest is None or not is_large(connection, schema, tenant_id, latest):
+                continue
+            today = local_day(grid_now(latest, wall, DEFAULT_INTERVAL_MINUTES), settings.timezone)
+            _learned(connection, schema, settings, tenant_id, (latest, today), report)
 
 
 def may_synthesise(connection: sa.Connection, schema: Schema, settings: Settings, tenant_id: str) -> None:

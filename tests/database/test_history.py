@@ -10,7 +10,7 @@ import pytest
 from existing_shapes import SHAPES, Shape, load
 from helpers import FROZEN, TENANT
 
-from gridlens_core.database.reads import latest_read_at
+from gridlens_core.database.newest import latest_read_at
 from gridlens_core.demo.demo import Demo
 from gridlens_core.errors import DatabaseNotReadyError
 from gridlens_core.meters.events import EventRequest

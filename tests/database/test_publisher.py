@@ -17,8 +17,8 @@ from gridlens_core.clock import INTERVAL_MINUTES, day_start, local_day
 from gridlens_core.database.connection import Database
 from gridlens_core.database.discovery import discover
 from gridlens_core.database.event_log import insert_event
+from gridlens_core.database.newest import latest_read_at
 from gridlens_core.database.queries import EVENTS_MIGRATION
-from gridlens_core.database.reads import latest_read_at
 from gridlens_core.database.schema import Schema
 from gridlens_core.errors import BadInputError, DatabaseRefusedError
 from gridlens_core.meters.emulator import Span, emulate

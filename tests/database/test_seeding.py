@@ -19,8 +19,9 @@ from gridlens_core.meters.emulator import Span, emulate
 from gridlens_core.meters.fleet import Fleet
 from gridlens_core.publishing import baseline, seeding
 from gridlens_core.publishing.first_history import FirstHistory
+from gridlens_core.publishing.progress import Progress
 from gridlens_core.publishing.publisher import Plan, local_days, publish_cycle, publish_span
-from gridlens_core.publishing.seeding import Progress, catch_up, fill_history, local_fleet, prepare_local
+from gridlens_core.publishing.seeding import catch_up, fill_history, local_fleet, prepare_local
 from gridlens_core.settings import Settings
 
 QUARTER = timedelta(minutes=15)

@@ -10,7 +10,7 @@ import pytest
 from gridlens_core.meters.fleet import Fleet, synthetic_fleet
 from gridlens_core.meters.habits import NOISE_CV, persistent_noise
 from gridlens_core.meters.learning import MEMORY, Past, interval_lengths, learn
-from gridlens_core.publishing.history import _stays, habits_of
+from gridlens_core.publishing.history import _stays, first_and_last, habits_of
 
 MONDAY = 1_780_876_800  # 2026-06-08 00:00 UTC
 FLEET = synthetic_fleet("T", feeders=2, meters_per_feeder=4, seed=7, timezone="UTC")
@@ -118,11 +118,11 @@ def test_who_fell_silent_is_not_continued(last_day: float, outages: bool, stays:
     fleet: Fleet = FLEET.take(np.arange(8) < 2)
     seen = past(reads(0, every(15)), reads(1, every(15, last_day)))
     last = datetime.fromtimestamp(MONDAY + 4 * 86400, UTC)
-    assert _stays(fleet, seen, last, has_outages=outages).tolist() == [True, stays]
+    assert _stays(fleet, first_and_last(seen, 2), last, has_outages=outages).tolist() == [True, stays]
 
 
 def test_an_exchanged_meter_stays_gone() -> None:
     fleet = FLEET.take(np.arange(8) < 2)
     seen = past(reads(0, every(15, 3.5)), reads(1, every(15, 0.5, MONDAY + int(3.5 * 86400))))
     last = datetime.fromtimestamp(MONDAY + 4 * 86400, UTC)
-    assert _stays(fleet, seen, last, has_outages=True).tolist() == [False, True]
+    assert _stays(fleet, first_and_last(seen, 2), last, has_outages=True).tolist() == [False, True]

@@ -10,7 +10,7 @@ import pytest
 
 from gridlens_core.database.bindings import Binding, Column
 from gridlens_core.database.measures import Sampled, settle_energy, settle_time, settle_volts, usual_minutes
-from gridlens_core.database.reads import half_have
+from gridlens_core.database.newest import half_have
 from gridlens_core.meters.emulator import sagged_dv
 from gridlens_core.meters.voltage_limits import nominal_of
 
