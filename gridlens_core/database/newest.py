@@ -16,6 +16,7 @@ CLOCKS = 120  # meters whose newest reads tell the fleet's newest interval
 FIRST_CLOCKS = 40  # before the fleet is known: from both ends of its ids
 GUESSES = 7  # of them, whose newest reads tell where to look for those of all
 NEWEST_READS = 5_000  # to tell it by, where no index leads to a meter
+LATELY, ENOUGH = timedelta(hours=6), 0.8  # of them must have a read so lately, or all are looked at for longer
 STEPS_BACK = 8  # intervals, from the newest one that any of these reads are of
 AN_INSTANT = timedelta(seconds=1)  # less than any interval; some columns keep whole seconds
 REPORTS_WITHIN = timedelta(days=3)  # a meter that is silent for longer is not one that usually reports
@@ -132,11 +133,17 @@ def _newest_of(
     known = sorted(as_utc(moment) for moment in guesses if moment is not None)
     if not known:
         return []
-    found = select_reads(
-        connection, schema, tenant_id, "{newest}", tail="GROUP BY {meter_column}", meters=meters,
-        after=known[(len(known) - 1) // 2] - REPORTS_WITHIN, until=until,
-    ).scalars()  # fmt: skip
-    return sorted((as_utc(moment) for moment in found), reverse=True)
+    for window, enough in ((LATELY, ENOUGH), (REPORTS_WITHIN, 0.0)):
+        after = known[(len(known) - 1) // 2] - window
+        found = select_reads(
+            connection, schema, tenant_id, "{newest}", tail="GROUP BY {meter_column}", meters=meters, after=after,
+            until=until,
+        ).scalars()  # fmt: skip
+        newest = sorted((as_utc(moment) for moment in found), reverse=True)
+        if len(newest) >= enough * len(meters):
+            break
+    # Those that were silent lately count as late, unless so many are that it is known better.
+    return newest + [after] * (len(meters) - len(newest) if window == LATELY else 0)
 
 
 def _reached(

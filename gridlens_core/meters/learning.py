@@ -87,8 +87,9 @@ def interval_lengths(past: Past, n_meters: int) -> tuple[Ints, Ints]:
     later, before = np.append(step[1:], 0), np.append(0, step[:-1])
     later[np.append(first[1:], True)] = 0
     before[first] = 0
-    around = np.stack([before, step, later])
-    length = np.median(np.where(around > 0, around, np.where(step > 0, step, later)), axis=0).astype(np.int64)
+    usual = np.where(step > 0, step, later)
+    before, later = np.where(before > 0, before, usual), np.where(later > 0, later, usual)
+    length = np.maximum(np.minimum(before, usual), np.minimum(np.maximum(before, usual), later))  # their median
     own = np.zeros(n_meters, np.int64)
     bounds = np.append(np.flatnonzero(first), n)
     shortest, longest = np.minimum.reduceat(length, bounds[:-1]), np.maximum.reduceat(length, bounds[:-1])
@@ -199,18 +200,17 @@ def percentiles(meter: Ints, values: Floats, n_meters: int, percents: Sequence[f
 
     meter, values : (n,), by meter, without NaN
     """
-    order = np.lexsort((values, meter))
-    values = values[order]
     count = np.bincount(meter, minlength=n_meters)
-    begin = np.cumsum(count) - count
+    rows = np.full((n_meters, max(1, int(count.max(initial=0)))), np.nan)
+    rows[meter, np.arange(len(meter)) - (np.cumsum(count) - count)[meter]] = values
+    rows.sort(axis=1)  # NaN last
+    each = np.arange(n_meters)
     found = []
     for percent in percents:
         place = np.maximum(count - 1, 0) * percent / 100
-        below = begin + place.astype(np.int64)
-        above = np.minimum(below + 1, begin + np.maximum(count - 1, 0))
-        padded = np.append(values, np.nan)
-        lower, upper = padded[np.minimum(below, len(values))], padded[np.minimum(above, len(values))]
-        found.append(np.where(count > 0, lower + (upper - lower) * (place % 1), np.nan))
+        below = place.astype(np.int64)
+        lower, upper = rows[each, below], rows[each, np.minimum(below + 1, np.maximum(count - 1, 0))]
+        found.append(lower + (upper - lower) * (place % 1))
     return found
 
 

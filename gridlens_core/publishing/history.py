@@ -28,7 +28,7 @@ from gridlens_core.publishing.past import Readings, Window, acting_events, meter
 from gridlens_core.publishing.progress import Progress, Report, unreported
 from gridlens_core.settings import Settings
 
-FLEET_DAYS = 3  # a meter that has not been read for longer is not continued
+FLEET_DAYS = 3  # a meter that has not been read for longer is not continued, whatever silenced it
 MOST_DAYS = 14
 MOST_READS = 7_200_000  # to learn from, which takes some 15 s; fewer days of a larger fleet
 CHUNK_READS = 1_000_000  # learned from at once: what is held in memory
@@ -47,7 +47,9 @@ def learn_fleet(
 ) -> Fleet:
     """The tenant's meters with their habits, learned from what was read up to `last`, see `learned_until`."""
     reads = schema.require_reads()
-    meters = meters_read(connection, schema, tenant_id, (last - timedelta(days=FLEET_DAYS), last))
+    has_outages = _has_outages(connection, schema, tenant_id, last)
+    silent = timedelta(days=FLEET_DAYS) if has_outages else timedelta(hours=SILENT_HOURS)
+    meters = meters_read(connection, schema, tenant_id, (last - silent, last))
     minutes = interval_of(connection, schema, tenant_id, meters[0], last) if meters else SLOT_MINUTES
     windows = learned_windows(last, learned_days(len(meters), minutes), settings.timezone)
     events = acting_events(connection, schema, tenant_id, windows)
@@ -65,7 +67,7 @@ def learn_fleet(
     fleet = fleet_of(tenant_id, ids, feeders, seed=settings.seed, timezone=settings.timezone)
     learned = Learned.joined([part.learned for part in parts])
     first, newest = (np.concatenate([getattr(part, name) for part in parts]) for name in ("first", "newest"))
-    stays = _stays(fleet, (first, newest), last, has_outages=_has_outages(connection, schema, tenant_id, last))
+    stays = _stays(fleet, (first, newest), last, has_outages=has_outages)
     if not stays.all():
         fleet, learned = fleet.take(stays), learned.take(stays)
     return fleet.with_habits(habits_from(fleet, learned))
@@ -166,8 +168,9 @@ def _learned(chunk: _Chunk, events: Sequence[Event], timezone: str) -> _Part:
 def first_and_last(past: Past, n_meters: int) -> tuple[Floats, Floats]:
     """When each meter was read first, and last, each (n_meters,) [s since 1970]; never is infinity, and minus it."""
     first, newest = np.full(n_meters, np.inf), np.full(n_meters, -np.inf)
-    np.minimum.at(first, past.meter, past.end)
-    np.maximum.at(newest, past.meter, past.end)
+    bounds = np.searchsorted(past.meter, np.arange(n_meters + 1))
+    read = bounds[1:] > bounds[:-1]
+    first[read], newest[read] = past.end[bounds[:-1][read]], past.end[bounds[1:][read] - 1]
     return first, newest
 
 
