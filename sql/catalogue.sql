@@ -45,3 +45,7 @@ CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k(attnum, position)
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
 WHERE n.nspname = 'public' AND c.relname = :name AND i.indisvalid AND i.indpred IS NULL
 GROUP BY i.indexrelid
+
+-- name: may_use_temporary
+-- A server that only stands by takes no temporary table either, but is not published into.
+SELECT has_database_privilege(current_database(), 'TEMPORARY')

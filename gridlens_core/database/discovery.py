@@ -108,6 +108,7 @@ def discover(
         events_problem=events_problem,
         miscounts=reads is not None
         and connection.execute(query("catalogue.sql", "miscounts"), {"name": READS_TABLE}).scalar_one(),
+        may_use_temporary=connection.execute(query("catalogue.sql", "may_use_temporary")).scalar_one(),
         has_supply=set(found.get("feeder_supply", ())) >= SUPPLY_COLUMNS,
         by_meter=by_meter,
         newest_by_hops=by_meter and not by_time,

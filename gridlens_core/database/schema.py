@@ -141,6 +141,7 @@ class Schema:
     no_loss : by view why its "loss" is none
     notes : by KPI why it is not shown, as its rows turned out to say
     published : by tenant the newest interval that this program is known to have published, whether a read came or not
+    may_use_temporary : this role may make temporary tables
     witnesses : by tenant the meters whose newest reads tell the grid clock, once its fleet is known
     """
 
@@ -157,6 +158,7 @@ class Schema:
     by_meter: bool = False
     events_problem: str = ""
     miscounts: bool = False
+    may_use_temporary: bool = False
     no_loss: Mapping[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict, compare=False)
     published: dict[str, datetime] = field(default_factory=dict, compare=False)

@@ -16,16 +16,16 @@ from gridlens_core.database import reads as stored
 from gridlens_core.database.event_log import events_in_window
 from gridlens_core.database.newest import fleet_newest, latest_read_at
 from gridlens_core.database.queries import query
-from gridlens_core.database.schema import READ_KEY, READ_ROLES, Relation, Schema, quote
+from gridlens_core.database.schema import Schema
 from gridlens_core.errors import BadInputError, DatabaseRefusedError
 from gridlens_core.meters.emulator import Reads, Span, emulate
 from gridlens_core.meters.events import Event
 from gridlens_core.meters.fleet import Fleet
-from gridlens_core.meters.profiles import Ints
 from gridlens_core.publishing import baseline
 from gridlens_core.publishing.bulk import copy_reads
+from gridlens_core.publishing.safe_insert import insert_reads
 
-DEFAULT_BATCH_ROWS = 20_000
+DEFAULT_BATCH_ROWS = 100_000
 CHANGED_AT_MOST = 0.05  # of a first cycle's energy, by rounding; more is another energy
 ROWS_REMEDY = (
     "A trigger, a rule or row security drops or moves reads, or a key is shared with another tenant; the table's owner "
@@ -166,12 +166,7 @@ def write_reads(
         raise BadInputError.of("batchSize", batch_rows, "a whole number of 1 or more")
     if supply:
         _report_supply(connection, reads)
-    statement = insert_statement(schema)
-    fixed = {f"fill_{number}": value for number, value in enumerate(schema.fill.values())}
-    inserted = sum(
-        connection.execute(statement, {"tenant_id": reads.fleet.tenant_id, **fixed, **batch}).rowcount
-        for batch in _batches(reads, batch_rows)
-    )
+    inserted = insert_reads(connection, schema, reads, batch_rows)
     if not supply:
         connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")  # what fails fails here, not at the commit
     return inserted
@@ -220,78 +215,6 @@ def _report_supply(connection: sa.Connection, reads: Reads) -> None:
     day = local_day(reads.span.read_times[0], reads.fleet.timezone)
     baseline.learn_expectations(connection, reads.fleet.tenant_id, day)
     baseline.record_supply(connection, reads)
-
-
-def insert_statement(schema: Schema) -> sa.TextClause:
-    """The safe insert (docs/contracts.md, "Safe insert"): typed arrays in, existing reads kept out, nothing updated.
-
-    Values travel as text and are cast to the column's own type, whatever that is.
-    """
-    reads = schema.require_reads()
-    roles = [role for role in READ_ROLES if reads.has(role) and not reads.bindings[role].column.always_generated]
-    value = {role: _cast(reads, role, ":tenant_id" if role == "tenant_id" else f"n.{role}") for role in roles}
-    columns = [reads[role] for role in roles] + [quote(name) for name in schema.fill]
-    values = [value[role] for role in roles] + [f":fill_{number}" for number in range(len(schema.fill))]
-    arrays = ", ".join(f"CAST(:{role} AS text[])" for role in READ_ROLES[1:])
-    select = (
-        f"INSERT INTO {reads.quoted} ({', '.join(columns)}) SELECT {', '.join(values)} "
-        f"FROM unnest({arrays}) AS n({', '.join(READ_ROLES[1:])})"
-    )
-    if schema.unique_key:
-        return sa.text(f"{select} ON CONFLICT DO NOTHING")
-    same = " AND ".join(f"t.{reads[role]} = {value[role]}" for role in READ_KEY)
-    return sa.text(f"{select} WHERE NOT EXISTS (SELECT 1 FROM {reads.quoted} t WHERE {same})")
-
-
-def _cast(reads: Relation, role: str, expression: str) -> str:
-    if role == "read_at":
-        return reads.from_moment(role, expression)
-    if role in ("kwh", "voltage"):
-        # Numeric is rounded to a whole number, where text with decimals is refused.
-        expression = reads.from_measure(role, f"CAST({expression} AS numeric)")
-    return f"CAST({expression} AS {reads.type_of(role)})"
-
-
-def _batches(reads: Reads, batch_rows: int) -> Iterator[dict[str, str]]:
-    """The reads that were sent, in batches, each column as a PostgreSQL array literal."""
-    meter, interval = np.nonzero(reads.sent)
-    times = np.array([moment.isoformat() for moment in reads.span.read_times])
-    meter_ids, feeder_ids = np.array(reads.fleet.meter_ids), np.array(reads.fleet.feeder_ids)
-    for first in range(0, len(meter), batch_rows):
-        rows = slice(first, first + batch_rows)
-        m, t = meter[rows], interval[rows]
-        yield {
-            "meter_id": _text_array(meter_ids[m].tolist()),
-            "feeder_id": _text_array(feeder_ids[m].tolist()),
-            "read_at": _text_array(times[t].tolist()),
-            "kwh": _number_array(reads.recorded_mwh[m, t].tolist(), 1_000_000, 6),
-            "voltage": _volts_array(reads, m, t),
-        }
-
-
-def _volts_array(reads: Reads, meter: Ints, interval: Ints) -> str:
-    """Voltages; NULL for meters whose history has none."""
-    values = _number_array(reads.voltage_dv[meter, interval].tolist(), 10, 1)
-    habits = reads.fleet.habits
-    if habits is None or not np.isnan(habits.mean_v).any():
-        return values
-    without = np.isnan(habits.mean_v)[meter].tolist()
-    parts = values[1:-1].split(",")
-    return "{" + ",".join("NULL" if none else part for part, none in zip(parts, without, strict=True)) + "}"
-
-
-def _text_array(values: Sequence[str]) -> str:
-    escaped = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
-    return "{" + ",".join(f'"{value}"' for value in escaped) + "}"
-
-
-def _number_array(values: Sequence[int], unit: int, digits: int) -> str:
-    """Whole numbers of small units as exact decimals."""
-    return (
-        "{"
-        + ",".join(f"{'-' * (value < 0)}{abs(value) // unit}.{abs(value) % unit:0{digits}d}" for value in values)
-        + "}"
-    )
 
 
 def local_days(start: datetime, end: datetime, minutes: int, timezone: str) -> Iterator[Span]:

@@ -24,6 +24,7 @@ from gridlens_core.errors import BadInputError, DatabaseRefusedError
 from gridlens_core.meters.emulator import Span, emulate
 from gridlens_core.meters.events import EventRequest, NewEvent
 from gridlens_core.meters.fleet import Fleet, fleet_of, synthetic_fleet
+from gridlens_core.publishing import safe_insert
 from gridlens_core.publishing.publisher import (
     Cycle,
     Plan,
@@ -116,9 +117,19 @@ def rows(database: Database) -> list[tuple[Any, ...]]:
 # --- the safe insert ------------------------------------------------------------------------------------
 
 
+@pytest.fixture(params=["arrays", "a temporary table"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How rows travel: as many do, or as few."""
+    if request.param != "arrays":
+        monkeypatch.setattr(safe_insert, "COPIED_FROM", 1)
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_cycle_lands_whole_in_a_table_of_any_shape(existing: Callable, shape: str) -> None:
     database, schema = existing(shape)
+    assert schema.may_use_temporary
     cycle = publish(database, schema)
     assert (cycle.meters, cycle.inserted, cycle.already_there, cycle.not_read) == (12, 12, 0, 0)
     reads = emulate(FLEET, Span.ending(FROZEN, 15), [], missing_share=0)
@@ -142,6 +153,7 @@ def test_the_same_interval_again_inserts_nothing_and_changes_nothing(existing: C
     assert checksums(database.engine) == before
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_reads_that_are_already_there_stand_and_the_others_join_them(existing: Callable, shape: str) -> None:
     database, schema = existing(shape)
@@ -180,9 +192,28 @@ def test_energies_are_stored_to_the_last_digit(local: Database, local_schema: Sc
         assert recorded[meter] == Decimal(wh) * left / 1000, meter
 
 
-ODD_NAMES = ['a"b', "a'b", "a\\b", "a,b", "{a}", "NULL", "null", " a ", "ä€😀", "%s", ":a", "a\nb", "a;--", "$1"]
+ODD_NAMES = [
+    "\\N",
+    "a\tb",
+    "\\.",
+    'a"b',
+    "a'b",
+    "a\\b",
+    "a,b",
+    "{a}",
+    "NULL",
+    "null",
+    " a ",
+    "ä€😀",
+    "%s",
+    ":a",
+    "a\nb",
+    "a;--",
+    "$1",
+]
 
 
+@pytest.mark.usefixtures("way")
 def test_meters_and_feeders_may_have_any_name(existing: Callable) -> None:
     database, schema = existing(NUMERIC)
     fleet = fleet_of(TENANT, ODD_NAMES, [f"F {name}" for name in ODD_NAMES], seed=7, timezone=ZONE)
@@ -361,10 +392,12 @@ def writer(
         connection.exec_driver_sql(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
+@pytest.mark.usefixtures("way")
 def test_select_and_insert_are_all_a_role_needs(writer: tuple[Database, Database]) -> None:
     owner, limited = writer
     with limited.transaction() as connection:
         schema = discover(connection)
+        assert not schema.may_use_temporary
         insert_event(connection, asked("comms-outage", feeder="FEEDER_2"))
     cycle = publish(limited, schema)
     assert (cycle.inserted, cycle.not_read, len(cycle.events)) == (8, 4, 1)
