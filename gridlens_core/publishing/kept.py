@@ -56,7 +56,7 @@ def is_large(connection: sa.Connection, schema: Schema, tenant_id: str, latest: 
 def kept_fleet(settings: Settings, tenant_id: str, key: str) -> Fleet | None:
     """The fleet that was kept under the key, None where there is none."""
     try:
-        with np.load(_path(settings, tenant_id), allow_pickle=False) as file:
+        with _path(settings, tenant_id).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             if str(file["key"]) != key:
                 return None
             found: Mapping[str, Any] = {name: file[name] for name in file.files}
