@@ -22,6 +22,8 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # splitmix64: Steele, Lea, Flood, OOPSLA
 MIX_1, MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 FIELD_BITS = 12
 TABLE_SIZE = 1 << FIELD_BITS
+FIELD_SHIFTS = tuple(np.uint64(number * FIELD_BITS) for number in range(5))
+FIELD_MASK = np.uint64(TABLE_SIZE - 1)
 CHUNK_READS = 32_768  # the arrays of a chunk stay in a second-level cache
 
 
@@ -75,7 +77,9 @@ def counter_hash(keys: Hashes, stream: str, start: Ints | int, count: int) -> Ha
 
 def field(hashes: Hashes, number: int) -> Ints:
     """Field `number`, 0 to 4, of each hash: twelve bits, a position in a table; any shape."""
-    return ((hashes >> np.uint64(number * FIELD_BITS)) & np.uint64(TABLE_SIZE - 1)).astype(np.int64)
+    shifted = hashes >> FIELD_SHIFTS[number]
+    shifted &= FIELD_MASK
+    return shifted.view(np.int64)
 
 
 def phase_of(hashes: Hashes) -> Ints:
@@ -112,6 +116,21 @@ class Windows:
         index, offset = np.divmod(first + phase, length)
         return cls(index, offset, (count + length - 2) // length + 1, length, count)
 
+    @property
+    def place(self) -> tuple[Ints, Ints]:
+        """(n, count) in which window each common step lies, and which of its steps it is."""
+        window, step = np.divmod(self.offset[:, None] + np.arange(self.count), self.length)
+        return window, step
+
+    @property
+    def is_short(self) -> bool:
+        """Whether there are so few common steps that looking each up is less work than making whole windows."""
+        return self.count < self.length
+
+    def at(self, values: Floats, window: Ints) -> Floats:
+        """(n, number) a value of each window -> (n, count) that of each step's window."""
+        return values if self.number == 1 else np.take_along_axis(values, window, axis=1)
+
     def cut(self, steps: Floats) -> Floats:
         """(n, number * length) steps of each key's own windows -> (n, count) common steps."""
         views = np.lib.stride_tricks.sliding_window_view(steps, self.count, axis=1)
@@ -120,6 +139,9 @@ class Windows:
     def lines(self, knots: Floats) -> Floats:
         """Straight lines between knots at the starts of windows: (n, number + 1) -> (n, count)."""
         before, rise = knots[:, :-1], (knots[:, 1:] - knots[:, :-1]) / self.length
+        if self.is_short:
+            window, step = self.place
+            return self.at(before, window) + self.at(rise, window) * step
         steps = np.empty((len(knots), self.number * self.length))
         for step in range(self.length):
             steps[:, step :: self.length] = before + rise * step
@@ -133,6 +155,11 @@ class Windows:
         Returns (n, count), the unit of height.
         """
         end = start + duration
+        if self.is_short:
+            window, own = self.place
+            covered = np.minimum(self.at(end, window), own + 1.0)
+            covered -= np.maximum(self.at(start, window), own)
+            return np.asarray(np.maximum(covered, 0.0, out=covered) * self.at(height, window))
         steps = np.empty((len(start), self.number * self.length))
         for step in range(self.length):
             covered = np.minimum(end, step + 1.0)
