@@ -1,4 +1,4 @@
-"""Hold a year of emulated reads to 48 figures of real meters: python -m benchmarks.realism [--seeds 11 12 13].
+"""Hold a year of emulated reads to the figures of real meters: python -m benchmarks.realism [--seeds 11 12 13].
 Bands are from public smart-meter data and from power-flow solutions of EPRI feeders; see `FIGURES`."""
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.fine_structure import day_figures, step_figures
 from gridlens_core.meters.load_model import honest_reads
 from gridlens_core.meters.profiles import SLOT_MINUTES
 from gridlens_core.meters.traits import meter_traits
@@ -90,6 +91,13 @@ FIGURES = {
     "v_light_minus_peak": Band(2.5, 6.5, "2.9-6.3"),
     "v_lt114": Band(0, 0.001, "0 to 9e-4"),
     "v_gt126": Band(0, 0.0005, "0"),
+    "turns_15": Band(0.55, 0.62, "GE3, US6 .57-.60"),
+    "straight_15": Band(0.03, 0.08, "GE3, US6 .06"),
+    "alike_15": Band(0.02, 0.04, "GE3 .02-.04"),
+    "zero_homes": Band(0.5, 0.8, "SGSC .70, CA .71"),
+    "acf_7days": Band(0.28, 0.46, "SGSC .31, CA .44"),
+    "cv_day_p90_p10": Band(1.8, 3.0, "CA 1.80, SGSC 2.96"),
+    "weekday_spread": Band(0.050, 0.062, "SGSC .054, CA .058"),
 }
 
 
@@ -125,6 +133,8 @@ def figures(sample: Sample) -> dict[str, float]:
         **calendar_figures(sample, homes),
         **feeder_figures(hourly(sample.kwh).sum(axis=0)),
         **voltage_figures(sample.voltage, hourly(sample.kwh).sum(axis=0)),
+        **step_figures(by_day(homes, SLOTS_PER_DAY)),
+        **day_figures(by_day(summed(homes, SLOTS_PER_HOUR // 2), SLOTS_PER_DAY // 2)),
     }
 
 

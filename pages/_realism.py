@@ -55,7 +55,7 @@ def how_real(tenant_id: str) -> None:
             column_config={"Emulated": st.column_config.NumberColumn(format="%.2f")},
             alt="Figures of the emulated homes beside measured bands",
         )
-        st.caption("Four weeks of these homes. All 48 figures over a year: python -m benchmarks.realism")
+        st.caption("Four weeks of these homes. All figures over a year: python -m benchmarks.realism")
 
 
 def _day(values: list[float], name: str, colour: str) -> go.Figure:

@@ -24,6 +24,7 @@ from gridlens_core.meters.noise import (
     normal_noise,
 )
 from gridlens_core.meters.profiles import (
+    EPOCH_WEEKDAY,
     QUARTERS_PER_DAY,
     SLOT_MINUTES,
     Floats,
@@ -53,9 +54,13 @@ ACTIVITY_SIGMA, ACTIVITY_CLIP = 0.95, 2.0
 SHORT_MINUTES, LONG_MINUTES = (3.0, 18.0), (15.0, 90.0)  # kettles, microwaves; ovens, dryers, dishwashers
 RUN_CHANCE = 0.30  # that a window holds an appliance run at mean activity
 POWER_SIGMA, POWER_CLIP = 0.5, 2.0
-DAY_SIGMA, SLOW_SIGMA, DAY_CLIP = 0.30, 0.30, 2.5
-SLOW_DAYS = 6
+DAY_SIGMA, SLOW_SIGMA, DRIFT_SIGMA, DAY_CLIP = 0.24, 0.23, 0.38, 2.5
+SLOW_DAYS, DRIFT_DAYS = 6, 45  # a guest, a cold week; a season's habits
 AWAY_CHANCE, AWAY_DAYS, AWAY_FACTOR = 0.055, (1, 4), 0.1  # per six-day window; away about 2 % of days
+# Nothing is a straight line: each slot differs from the next by itself, fitted to the steps of measured homes.
+ACTIVITY_JITTER, BASE_JITTER, WEATHER_JITTER, JITTER_CLIP = 0.35, 0.30, 0.40, 2.5
+# Seven of ten measured homes have a read of zero in a year: the main switch is off for an hour or more.
+OFF_WINDOW, OFF_CHANCE, OFF_SLOTS = 120 * QUARTERS_PER_DAY, 0.33, (3, 16)
 
 # Weather, shared by a tenant.
 COOLING_ABOVE_C, HEATING_BELOW_C = 20.0, 13.0
@@ -82,6 +87,8 @@ ACTIVITY = lognormal_table(ACTIVITY_SIGMA, ACTIVITY_CLIP)
 POWER = lognormal_table(POWER_SIGMA, POWER_CLIP)
 DAY = lognormal_table(DAY_SIGMA, DAY_CLIP)
 SLOW = lognormal_table(SLOW_SIGMA, DAY_CLIP)
+DRIFT = lognormal_table(DRIFT_SIGMA, DAY_CLIP)
+JITTERS = [lognormal_table(sigma, JITTER_CLIP) for sigma in (ACTIVITY_JITTER, BASE_JITTER, WEATHER_JITTER)]
 AWAY_LOSS = AWAY_CHANCE * (1.0 - AWAY_FACTOR) * sum(AWAY_DAYS) / 2 / SLOW_DAYS
 
 EDGE = 2 * LONG_WINDOW  # slots beyond a block whose local time decides on runs that reach into it
@@ -140,9 +147,10 @@ def honest_reads(traits: MeterTraits, first_slot: int, n_slots: int, timezone: s
         columns = slice(start, start + block.count)
         for rows in chunks(len(traits), block.count):
             some = traits.take(rows)
-            wh = _energy_wh(some, block)
+            jitter = counter_hash(some.key, "slot", block.first, block.count)
+            wh = _energy_wh(some, block, jitter)
             energy[rows, columns] = np.rint(wh)
-            voltage[rows, columns] = np.rint(10.0 * _volts(some, block, head, wh))
+            voltage[rows, columns] = np.rint(10.0 * _volts(some, block, head, wh, jitter))
     return HonestReads(energy, voltage)
 
 
@@ -191,18 +199,37 @@ def _temperature(tenant_key: int, first: int, local: Ints) -> Floats:
     return temperature
 
 
-def _energy_wh(traits: MeterTraits, block: _Block) -> Floats:
+def _energy_wh(traits: MeterTraits, block: _Block, jitter: Hashes) -> Floats:
     """Standing load + day factor x (activity + appliance runs) + weather response: (n_meters, count) [Wh]."""
     wh, short_runs = _activity_and_short_runs(traits, block)
     wh *= SHAPES[traits.shape_row[:, None] + block.columns[EDGE : EDGE + block.count]]
     wh *= traits.activity_wh[:, None]
+    activity, base, weather = (table[field(jitter, number)] for number, table in enumerate(JITTERS))
+    wh *= activity
     wh += short_runs
     wh += _long_runs(traits, block)
     wh *= _day_factor(traits, block)[:, block.day]
-    wh += traits.base_wh[:, None]
-    wh += traits.cooling_wh[:, None] * block.cooling
-    wh += traits.heating_wh[:, None] * block.heating
-    return np.minimum(wh, traits.service_wh[:, None], out=wh)
+    base *= traits.base_wh[:, None]
+    wh += base
+    weather *= traits.cooling_wh[:, None] * block.cooling + traits.heating_wh[:, None] * block.heating
+    wh += weather
+    np.minimum(wh, traits.service_wh[:, None], out=wh)
+    return _switched_off(wh, traits, block)
+
+
+def _switched_off(wh: Floats, traits: MeterTraits, block: _Block) -> Floats:
+    """Nothing is used while the main switch is off; wh : (n_meters, count), changed in place."""
+    windows = Windows.covering(traits.phase, block.first, block.count, OFF_WINDOW)
+    hashes = counter_hash(traits.key, "off", windows.index, windows.number)
+    fewest, most = OFF_SLOTS
+    slots = fewest + np.floor((most - fewest + 1) * UNIFORM[field(hashes, 1)])
+    begin = np.floor((windows.length - slots + 1) * UNIFORM[field(hashes, 2)])
+    begin += np.arange(windows.number) * windows.length - windows.offset[:, None]
+    reaches = (begin < block.count) & (begin + slots > 0) & (UNIFORM[field(hashes, 0)] < OFF_CHANCE)
+    for row, window in np.argwhere(reaches):
+        first = int(begin[row, window])
+        wh[row, max(first, 0) : first + int(slots[row, window])] = 0.0
+    return wh
 
 
 def _activity_and_short_runs(traits: MeterTraits, block: _Block) -> tuple[Floats, Floats]:
@@ -249,16 +276,21 @@ def _run_wh(
 def _day_factor(traits: MeterTraits, block: _Block) -> Floats:
     """How busy each local day is, mean one: (n_meters, n_days)."""
     n_days = int(block.day.max()) + 1
-    white = DAY[field(counter_hash(traits.key, "day", block.first_day, n_days), 0)]
+    day = DAY[field(counter_hash(traits.key, "day", block.first_day, n_days), 0)]
+    weekday = traits.weekday[:, (block.first_day + EPOCH_WEEKDAY + np.arange(n_days)) % 7]
     windows = Windows.covering(traits.phase, block.first_day, n_days, SLOW_DAYS)
     hashes = counter_hash(traits.key, "slow", windows.index, windows.number + 1)
     slow = windows.lines(SLOW[field(hashes, 0)])
+    seasons = Windows.covering(traits.phase, block.first_day, n_days, DRIFT_DAYS)
+    drift = seasons.lines(DRIFT[field(counter_hash(traits.key, "drift", seasons.index, seasons.number + 1), 0)])
     shortest, longest = AWAY_DAYS
     away = hashes[:, :-1]
     absence = np.where(UNIFORM[field(away, 1)] < AWAY_CHANCE, 1.0 - AWAY_FACTOR, 0.0)
     duration = shortest + np.floor((longest - shortest + 1) * UNIFORM[field(away, 2)])
     start = np.floor((SLOW_DAYS - duration + 1) * UNIFORM[field(away, 3)])
-    return white * slow * (1.0 - windows.runs(start, duration, absence)) / (1.0 - AWAY_LOSS)
+    fickle = traits.fickleness[:, None]
+    busy = (1.0 + fickle * (day - 1.0)) * (1.0 + fickle * (slow - 1.0)) * (1.0 + fickle * (drift - 1.0))
+    return busy * weekday * (1.0 - windows.runs(start, duration, absence)) / (1.0 - AWAY_LOSS)
 
 
 def _head_volts(feeder_keys: Hashes, block: _Block) -> Floats:
@@ -268,23 +300,13 @@ def _head_volts(feeder_keys: Hashes, block: _Block) -> Floats:
     return set_point + REGULATOR_SIGMA_V * drift
 
 
-def _volts(traits: MeterTraits, block: _Block, head: Floats, wh: Floats) -> Floats:
+def _volts(traits: MeterTraits, block: _Block, head: Floats, wh: Floats, jitter: Hashes) -> Floats:
     """Head voltage less the drops along the feeder and in the meter's own service: (n_meters, count) [V]."""
     volts = head[traits.feeder_index]
     volts -= traits.feeder_drop_v[:, None] * (block.expected / EXPECTED_PEAK)
     volts -= traits.service_v_per_wh[:, None] * wh
-    volts += _meter_noise_v(traits.key, block)
+    volts += METER_NOISE_V[field(jitter, len(JITTERS))]
     return volts
-
-
-def _meter_noise_v(key: Hashes, block: _Block) -> Floats:
-    """Independent noise of each read, four reads to a hash: (n_meters, count) [V]."""
-    first_hash, offset = divmod(block.first, 4)
-    hashes = counter_hash(key, "voltage", first_hash, (offset + block.count + 3) // 4)
-    position = np.empty((len(key), 4 * hashes.shape[1]), dtype=np.int64)
-    for number in range(4):
-        position[:, number::4] = field(hashes, number)
-    return METER_NOISE_V[position[:, offset : offset + block.count]]
 
 
 def technical_loss_wh(mean_feeder_wh_per_slot: Any, delivered_wh: Any, interval_slots: float = 1.0) -> Ints:

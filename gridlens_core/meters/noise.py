@@ -140,8 +140,8 @@ class Windows:
         """Straight lines between knots at the starts of windows: (n, number + 1) -> (n, count)."""
         before, rise = knots[:, :-1], (knots[:, 1:] - knots[:, :-1]) / self.length
         if self.is_short:
-            window, step = self.place
-            return self.at(before, window) + self.at(rise, window) * step
+            window, own = self.place
+            return self.at(before, window) + self.at(rise, window) * own
         steps = np.empty((len(knots), self.number * self.length))
         for step in range(self.length):
             steps[:, step :: self.length] = before + rise * step

@@ -35,6 +35,8 @@ COMMERCIAL_APPLIANCE_SHARE = 0.15
 LONG_PART = (0.55, 0.85)  # of appliance energy
 SHIFT_SIGMA, SHIFT_LIMIT = 5.0, 20  # slots by which a household keeps earlier or later hours, fitted
 ROUGHNESS, COMMERCIAL_ROUGHNESS = (0.6, 1.0), 0.35  # how far a meter follows activity noise, fitted
+FICKLENESS, COMMERCIAL_FICKLENESS = (0.25, 1.70), 0.5  # how far a meter's days differ, fitted to measured spread
+WEEKDAY_SIGMA, WEEKDAY_CLIP = 0.055, 2.5  # each household has its own washing day; fitted to measured weekday shares
 SERVICE_WH = 200 * 240 * 0.8 / 4  # a 200 A service at 80 %, a slot long; National Electrical Code
 SERVICE_TIMES_MEAN = 12.0  # larger customers have larger services
 
@@ -43,6 +45,7 @@ FEEDER_DROP_V, DISTANCE = 7.0, (0.35, 1.0)  # at the far end at peak load; elect
 SERVICE_V_PER_KW, SERVICE_V_LIMITS = 0.27, (0.03, 0.42)  # mean home; large services have large conductors
 
 SIZE = lognormal_table(SIZE_SIGMA, SIZE_CLIP)
+WEEKDAY = lognormal_table(WEEKDAY_SIGMA, WEEKDAY_CLIP)
 
 # Day shapes in one row per type and kind of day, with room at both ends for shifted habits.
 SHAPE_WIDTH = QUARTERS_PER_DAY + 2 * SHIFT_LIMIT
@@ -64,6 +67,8 @@ class MeterTraits:
     cooling_wh, heating_wh : weather response
     service_wh : most that its service carries in a slot [Wh]
     roughness : how far it follows activity noise, 0 to 1
+    fickleness : how far it follows the noise of days, about 1
+    weekday : (n_meters, 7) its own share in each day of the week from Monday on, about 1
     shape_row : where its day shape starts in SHAPES
     phase : how far its windows are staggered [slots]
     feeder_drop_v : voltage drop along the feeder at expected peak load [V]
@@ -84,6 +89,8 @@ class MeterTraits:
     heating_wh: Floats
     service_wh: Floats
     roughness: Floats
+    fickleness: Floats
+    weekday: Floats
     shape_row: Ints
     phase: Ints
     feeder_drop_v: Floats
@@ -152,6 +159,8 @@ def meter_traits(
         heating_wh=mean * weather * (1.0 - cooling),
         service_wh=np.maximum(SERVICE_WH, SERVICE_TIMES_MEAN * mean),
         roughness=np.where(commercial, COMMERCIAL_ROUGHNESS, between("roughness", ROUGHNESS)),
+        fickleness=np.where(commercial, COMMERCIAL_FICKLENESS, between("fickleness", FICKLENESS)),
+        weekday=WEEKDAY[field(counter_hash(key, "weekday", 0, 7), 0)],
         shape_row=kind * (2 * SHAPE_WIDTH) + SHIFT_LIMIT - shift,
         phase=phase_of(counter_hash(key, "phase", 0, 1)[:, 0]),
         feeder_drop_v=FEEDER_DROP_V * between("distance", DISTANCE),

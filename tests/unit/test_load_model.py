@@ -173,7 +173,8 @@ def test_a_year_falls_into_all_bands_of_real_meters(year: Year) -> None:
 def test_a_meter_uses_its_expected_mean(year: Year) -> None:
     mean = year.reads.energy_wh.mean(axis=1)
     assert mean.mean() == pytest.approx(year.traits.mean_wh_per_slot.mean(), rel=0.04)
-    assert np.percentile(np.abs(mean / year.traits.mean_wh_per_slot - 1.0), 95) < 0.15
+    # the habits of a season last 45 days, so a year holds only eight of them
+    assert np.percentile(np.abs(mean / year.traits.mean_wh_per_slot - 1.0), 95) < 0.25
     total = sum(getattr(year.traits, part) for part in traits.ENERGY_PARTS)
     assert np.allclose(total, year.traits.mean_wh_per_slot)
 
@@ -264,16 +265,36 @@ def scalar_window(
     return index, step, scalar_run(start, duration, happens * height, step)
 
 
-def scalar_day_factor(key: int, phase: int, day: int) -> float:
+def scalar_noise(key: int, stream: str, phase: int, day: int, days: int, values: noise.Floats) -> float:
+    index, step = divmod(day + phase, days)
+    word, following = (scalar_hash(key, stream, index + i) for i in (0, 1))
+    return scalar_line(entry(values, word), entry(values, following), days, step)
+
+
+def scalar_day_factor(key: int, phase: int, day: int, fickleness: float, weekday: float) -> float:
     index, step = divmod(day + phase, model.SLOW_DAYS)
-    word, following = (scalar_hash(key, "slow", index + i) for i in (0, 1))
-    slow = scalar_line(entry(model.SLOW, word), entry(model.SLOW, following), model.SLOW_DAYS, step)
+    word = scalar_hash(key, "slow", index)
+    slow = scalar_noise(key, "slow", phase, day, model.SLOW_DAYS, model.SLOW)
+    drift = scalar_noise(key, "drift", phase, day, model.DRIFT_DAYS, model.DRIFT)
+    white = entry(model.DAY, scalar_hash(key, "day", day))
+    busy = weekday
+    for factor in (white, slow, drift):
+        busy = busy * (1.0 + fickleness * (factor - 1.0))
     shortest, longest = model.AWAY_DAYS
     duration = shortest + (longest - shortest + 1) * entry(noise.UNIFORM, word, 2) // 1
     start = (model.SLOW_DAYS - duration + 1) * entry(noise.UNIFORM, word, 3) // 1
     away = (1.0 - model.AWAY_FACTOR) if entry(noise.UNIFORM, word, 1) < model.AWAY_CHANCE else 0.0
     absent = scalar_run(start, duration, away, step)
-    return entry(model.DAY, scalar_hash(key, "day", day)) * slow * (1.0 - absent) / (1.0 - model.AWAY_LOSS)
+    return busy * (1.0 - absent) / (1.0 - model.AWAY_LOSS)
+
+
+def scalar_is_off(key: int, phase: int, slot: int) -> bool:
+    index, step = divmod(slot + phase, model.OFF_WINDOW)
+    word = scalar_hash(key, "off", index)
+    fewest, most = model.OFF_SLOTS
+    slots = fewest + (most - fewest + 1) * entry(noise.UNIFORM, word, 1) // 1
+    begin = (model.OFF_WINDOW - slots + 1) * entry(noise.UNIFORM, word, 2) // 1
+    return entry(noise.UNIFORM, word, 0) < model.OFF_CHANCE and begin <= step < begin + slots
 
 
 def scalar_read(fleet: MeterTraits, meter: int, slot: int, timezone: str) -> tuple[int, int]:
@@ -296,10 +317,14 @@ def scalar_read(fleet: MeterTraits, meter: int, slot: int, timezone: str) -> tup
         for i in (0, 1)
     )
     activity = scalar_line(before, after, model.SHORT_WINDOW, step)
-    wh = activity * scalar_shape(row, clock) * of("activity_wh") + short_run + long_run
-    wh = wh * scalar_day_factor(key, phase, (clock.date() - EPOCH).days)
-    wh = wh + of("base_wh") + of("cooling_wh") * cooling + of("heating_wh") * heating
-    wh = min(wh, of("service_wh"))
+    jitter = scalar_hash(key, "slot", slot)
+    each = [entry(values, jitter, number) for number, values in enumerate(model.JITTERS)]
+    wh = activity * scalar_shape(row, clock) * of("activity_wh") * each[0] + short_run + long_run
+    day, own_weekday = (clock.date() - EPOCH).days, float(fleet.weekday[meter, clock.weekday()])
+    wh = wh * scalar_day_factor(key, phase, day, of("fickleness"), own_weekday)
+    wh = wh + of("base_wh") * each[1]
+    wh = wh + (of("cooling_wh") * cooling + of("heating_wh") * heating) * each[2]
+    wh = 0.0 if scalar_is_off(key, phase, slot) else min(wh, of("service_wh"))
 
     feeder = int(fleet.feeder_keys[fleet.feeder_index[meter]])
     set_point = model.HEAD_V + model.HEAD_SIGMA_V * entry(noise.NORMAL, scalar_hash(feeder, "head", 0))
@@ -308,8 +333,8 @@ def scalar_read(fleet: MeterTraits, meter: int, slot: int, timezone: str) -> tup
     expected = expected + model.MEAN_COOLING_SHARE * cooling + model.MEAN_HEATING_SHARE * heating
     volts = set_point + model.REGULATOR_SIGMA_V * drift
     volts = volts - of("feeder_drop_v") * (expected / model.EXPECTED_PEAK) - of("service_v_per_wh") * wh
-    volts = volts + entry(model.METER_NOISE_V, scalar_hash(key, "voltage", slot // 4), slot % 4)
+    volts = volts + entry(model.METER_NOISE_V, jitter, 3)
     return round(wh), round(10.0 * volts)
 
 
-IDENTITY = "1066c87275090a2f"  # changes with any constant, table or stream of the model
+IDENTITY = "b201b2234a8472ab"  # changes with any constant, table or stream of the model
