@@ -103,11 +103,12 @@ FIGURES = {
 
 @dataclass(frozen=True)
 class Sample:
-    """Reads of whole local days: kwh, voltage (n_meters, n_slots) [kWh, V]; commercial (n_meters,)."""
+    """Reads of whole local days: kwh, voltage (n_meters, n_slots) [kWh, V]; left_out (n_meters,) are no homes, or
+    homes with panels, which the measured ones are not."""
 
     kwh: Floats
     voltage: Floats
-    commercial: NDArray[np.bool_]
+    left_out: NDArray[np.bool_]
     first_day: date
 
 
@@ -119,12 +120,13 @@ def emulated(seed: int, tenant_id: str, n_meters: int, first_day: date, n_days: 
     midnight = datetime(first_day.year, first_day.month, first_day.day, 6, tzinfo=UTC)
     first_slot = int(midnight.timestamp()) // (60 * SLOT_MINUTES)
     reads = honest_reads(traits, first_slot, n_days * SLOTS_PER_DAY, STANDARD_TIME)
-    return Sample(reads.energy_wh / 1000.0, reads.voltage_dv / 10.0, traits.commercial, first_day)
+    left_out = traits.commercial | traits.exports
+    return Sample(reads.energy_wh / 1000.0, reads.voltage_dv / 10.0, left_out, first_day)
 
 
 def figures(sample: Sample) -> dict[str, float]:
     """All figures of `FIGURES`, by name."""
-    homes = sample.kwh[~sample.commercial]
+    homes = sample.kwh[~sample.left_out]
     return {
         **level_figures(homes),
         **shape_figures(homes),

@@ -139,8 +139,14 @@ def _mean_voltage(voltage: Ints, edges: Ints) -> Ints:
 def supply_wh(fleet: Fleet, honest_wh: Ints, interval_minutes: int) -> Ints:
     """(n_feeders, n_intervals) honest energy of each feeder's meters plus its technical loss [Wh]."""
     delivered = fleet.sum_by_feeder(honest_wh)
+    return delivered + feeder_loss_wh(fleet, delivered, interval_minutes)
+
+
+def feeder_loss_wh(fleet: Fleet, delivered_wh: Ints, interval_minutes: int) -> Ints:
+    """(n_feeders, n_intervals) technical loss of each feeder, by its own kind; delivered_wh : the same shape [Wh]."""
     mean_wh = np.bincount(fleet.feeder_index, weights=fleet.mean_wh_per_slot, minlength=len(fleet.feeders))
-    return delivered + technical_loss_wh(mean_wh[:, None], delivered, interval_minutes / SLOT_MINUTES)
+    slots = interval_minutes / SLOT_MINUTES
+    return technical_loss_wh(mean_wh[:, None], delivered_wh, slots, fleet.loss_shares)
 
 
 def sagged_dv(honest_dv: Ints, severity: float, nominal_v: Any = NOMINAL_V) -> Ints:
@@ -196,7 +202,7 @@ def yearly_share(fleet: Fleet, chosen: Flags, pattern: Pattern) -> Floats:
     for monday in SEASON_WEEKS:
         week = Span(monday, SLOT_MINUTES, 7 * QUARTERS_PER_DAY)
         starts = [moment - timedelta(minutes=SLOT_MINUTES) for moment in week.read_times]
-        honest_wh, _ = honest_intervals(fleet.take(chosen), week)
+        honest_wh = np.maximum(honest_intervals(fleet.take(chosen), week)[0], 0)  # what panels feed in is no use
         taken += honest_wh @ weights(pattern, UUID(int=0), monday, starts, fleet.timezone)
         used += honest_wh.sum(axis=1)
     share[chosen] = taken / np.maximum(used, 1)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridlens_core.errors import UnknownFeederError, UnknownMeterError
+from gridlens_core.meters.feeders import feeder_kind, feeder_sizes
 from gridlens_core.meters.gaps import MISSING_SHARE
 from gridlens_core.meters.habits import Habits, habit_reads
 from gridlens_core.meters.load_model import HonestReads, honest_reads
@@ -57,6 +58,13 @@ class Fleet:
         """(n_feeders,) how many meters each feeder has."""
         return np.bincount(self.feeder_index, minlength=len(self.feeders))
 
+    @cached_property
+    def loss_shares(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Technical loss of each feeder, without load and by load: two (n_feeders, 1)."""
+        kinds = [feeder_kind(feeder) for feeder in self.feeders]
+        no_load = np.array([kind.no_load_share for kind in kinds], dtype=np.float64)
+        return no_load[:, None], np.array([kind.load_loss_share for kind in kinds], dtype=np.float64)[:, None]
+
     def sum_by_feeder(self, values: NDArray[Any]) -> NDArray[np.int64]:
         """Exact sums over the meters of each feeder: (n_meters, k) whole numbers -> (n_feeders, k)."""
         sums = np.zeros((len(self.feeders), values.shape[1]), dtype=np.int64)
@@ -76,7 +84,15 @@ class Fleet:
 
     def with_habits(self, habits: Habits) -> Fleet:
         """The same meters, whose reads continue their history."""
-        return replace(self, habits=habits, missing_share=habits.missing_share)
+        alike = replace(self.traits, feeder_gaps=np.ones_like(self.traits.feeder_gaps))
+        return replace(self, habits=habits, missing_share=habits.missing_share, traits=alike)
+
+    def without_panels(self) -> Fleet:
+        """The same meters without solar panels, for a database that may take no negative energy."""
+        traits = self.traits
+        none = np.zeros_like(traits.solar_wh)
+        used = traits.mean_wh_per_slot - traits.solar_wh
+        return replace(self, traits=replace(traits, solar_wh=none, mean_wh_per_slot=used))
 
     @property
     def mean_wh_per_slot(self) -> NDArray[np.float64]:
@@ -123,15 +139,19 @@ class Fleet:
 
 
 def fleet_of(tenant_id: str, meter_ids: Sequence[str], feeder_ids: Sequence[str], *, seed: int, timezone: str) -> Fleet:
-    """A fleet of given meters; each one's traits follow from seed, tenant and meter id alone."""
+    """A fleet of given meters; each one's traits follow from seed, tenant, its own id and its feeder."""
     traits = meter_traits(seed, tenant_id, meter_ids, feeder_ids)
     return Fleet(tenant_id, tuple(meter_ids), tuple(feeder_ids), timezone, traits)
 
 
 def synthetic_fleet(tenant_id: str, *, feeders: int, meters_per_feeder: int, seed: int, timezone: str) -> Fleet:
-    """FEEDER_1 to FEEDER_n, their meters numbered consecutively, for a tenant that has none yet."""
-    feeder_ids = [f"FEEDER_{1 + number // meters_per_feeder}" for number in range(feeders * meters_per_feeder)]
-    meter_ids = [f"MTR-{1 + number:05d}" for number in range(feeders * meters_per_feeder)]
+    """FEEDER_1 to FEEDER_n, their meters numbered consecutively, for a tenant that has none yet.
+
+    meters_per_feeder : on average; see `feeder_sizes`
+    """
+    sizes = feeder_sizes(feeders, meters_per_feeder)
+    feeder_ids = [f"FEEDER_{number}" for number, size in enumerate(sizes, 1) for _ in range(size)]
+    meter_ids = [f"MTR-{1 + number:05d}" for number in range(len(feeder_ids))]
     return fleet_of(tenant_id, meter_ids, feeder_ids, seed=seed, timezone=timezone)
 
 

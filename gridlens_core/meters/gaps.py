@@ -29,16 +29,18 @@ MEAN_GAP_SLOTS = sum(part * float(slots.mean()) for slots, (*_, part) in zip(GAP
 def background_missing(traits: MeterTraits, first_slot: int, n_slots: int, share: float = MISSING_SHARE) -> Flags:
     """Which reads do not arrive although no event touches them.
 
-    share : part of all reads that are missing, over meters and a long time
+    share : part of all reads that are missing, over meters and a long time; of a weak feeder more
     Returns (n_meters, n_slots); a flag depends on its meter, its feeder and its slot alone.
     """
     missing = np.zeros((len(traits), n_slots), dtype=np.bool_)
     steady = UNIFORM[field(counter_hash(traits.key, "steady", 0, 1)[:, 0], 0)] < STEADY_METERS
     rate = np.where(steady, STEADY_RATE, (1.0 - STEADY_METERS * STEADY_RATE) / (1.0 - STEADY_METERS))
+    of_feeder = traits.feeder_gaps[traits.feeder_index]
     for number, (_, longest, part) in enumerate(GAP_CLASSES):
         chance = share / MEAN_GAP_SLOTS * part * 2 * longest  # in a window of twice the longest gap
-        _own_gaps(missing, traits, first_slot, number, chance * (1.0 - SHARED_GAPS) * rate)
-        _shared_gaps(missing, traits, first_slot, number, chance * SHARED_GAPS / JOINING, JOINING * rate)
+        _own_gaps(missing, traits, first_slot, number, chance * (1.0 - SHARED_GAPS) * rate * of_feeder)
+        often = traits.feeder_gaps * (chance * SHARED_GAPS / JOINING)
+        _shared_gaps(missing, traits, first_slot, number, often, JOINING * rate)
     return missing
 
 
@@ -60,17 +62,17 @@ def _own_gaps(missing: Flags, traits: MeterTraits, first: int, number: int, chan
         _mark(missing, row, begin, slots)
 
 
-def _shared_gaps(missing: Flags, traits: MeterTraits, first: int, number: int, chance: float, joining: Floats) -> None:
+def _shared_gaps(missing: Flags, traits: MeterTraits, first: int, number: int, chance: Floats, joining: Floats) -> None:
     """Mark the gaps of class `number` that begin together on a feeder; each meter's has its own length.
 
     missing : (n_meters, n_slots), changed in place
-    chance : of a shared gap in a window of a feeder
+    chance : (n_feeders,) of a shared gap in a window of a feeder
     joining : (n_meters,) chance that a meter joins in
     """
     longest = GAP_CLASSES[number][1]
     windows = Windows.covering(phase_of(traits.feeder_keys), first, missing.shape[1], 2 * longest)
     hashes = counter_hash(traits.feeder_keys, f"shared_gap {number}", windows.index, windows.number)
-    for feeder, window in np.argwhere(happens(hashes, chance)):
+    for feeder, window in np.argwhere(happens(hashes, chance[:, None])):
         begin = np.floor((longest + 1) * UNIFORM[field(hashes[feeder, window], 1)])
         begin += window * windows.length - windows.offset[feeder]
         members = np.flatnonzero(traits.feeder_index == feeder)

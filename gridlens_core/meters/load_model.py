@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gridlens_core.meters.behind_meter import charging_wh, sun
+from gridlens_core.meters.feeders import LOAD_LOSS_SHARE, NO_LOAD_SHARE
 from gridlens_core.meters.noise import (
     NORMAL,
     UNIFORM,
@@ -75,9 +77,6 @@ REGULATOR_SLOTS, REGULATOR_SIGMA_V = 24, 0.60  # slow drift between tap changes
 EXPECTED_PEAK = 2.3  # highest expected feeder load of a year over its mean; a test holds it
 METER_SIGMA_V = 0.15
 
-# Technical loss of a feeder, a + b P^2.
-NO_LOAD_SHARE = 0.0125  # of mean load, transformer cores; 1.0-1.6 % on solved EPRI feeders
-LOAD_LOSS_SHARE = 0.0135  # of energy over a year; with the above 2.2-3.5 % on the same feeders
 LOAD_FORM_FACTOR = 1.16  # mean of P^2 over squared mean of P, 40 meters over a year; a test holds it
 
 CHUNK_SLOTS = 2_048  # a chunk of few meters is cut in time too, for the same reason as CHUNK_READS
@@ -107,7 +106,7 @@ def _expected_shape() -> Floats:
     homes = 1 - profiles.commercial_share
     weights = [homes * share for share in profiles.home_shares]
     weights.append(profiles.commercial_share * COMMERCIAL_TIMES_HOME)
-    mix = np.tensordot(np.array(weights) / math.fsum(weights), profiles.activity, axes=1)
+    mix = np.tensordot(np.array(weights) / math.fsum(weights), profiles.activity[: len(weights)], axes=1)
     shifts = range(-SHIFT_LIMIT, SHIFT_LIMIT + 1)
     chance = [NormalDist(0, SHIFT_SIGMA).pdf(shift) for shift in shifts]
     rolled = np.stack([np.roll(mix, shift, axis=1) for shift in shifts])
@@ -143,7 +142,7 @@ def honest_reads(traits: MeterTraits, first_slot: int, n_slots: int, timezone: s
     voltage = np.empty((len(traits), n_slots), dtype=np.int32)
     for start in range(0, n_slots, CHUNK_SLOTS):
         block = _block(traits.tenant_key, first_slot + start, min(CHUNK_SLOTS, n_slots - start), timezone)
-        head = _head_volts(traits.feeder_keys, block)
+        head = _head_volts(traits, block)
         columns = slice(start, start + block.count)
         for rows in chunks(len(traits), block.count):
             some = traits.take(rows)
@@ -159,9 +158,10 @@ class _Block:
     """What all meters share in a block of slots; arrays are (count,) unless said.
 
     columns : (count + 2 * EDGE,) position in a row of SHAPES, from EDGE slots before the block to EDGE after it
-    day : local day since first_day
+    day, quarter : local day since first_day, and quarter hour of it
     cooling, heating : weather response, mean one over a year
     expected : expected load of a feeder, over its mean
+    sun : yield of solar panels, over their mean of a year
     """
 
     first: int
@@ -169,9 +169,11 @@ class _Block:
     columns: Ints
     first_day: int
     day: Ints
+    quarter: Ints
     cooling: Floats
     heating: Floats
     expected: Floats
+    sun: Floats
 
 
 def _block(tenant_key: int, first: int, count: int, timezone: str) -> _Block:
@@ -186,7 +188,8 @@ def _block(tenant_key: int, first: int, count: int, timezone: str) -> _Block:
     expected = EXPECTED_SHAPE[is_weekend(day), quarter]
     expected = expected + MEAN_COOLING_SHARE * cooling + MEAN_HEATING_SHARE * heating
     first_day = int(day.min())
-    return _Block(first, count, columns, first_day, day - first_day, cooling, heating, expected)
+    shining = sun(tenant_key, first, local[inside])
+    return _Block(first, count, columns, first_day, day - first_day, quarter, cooling, heating, expected, shining)
 
 
 def _temperature(tenant_key: int, first: int, local: Ints) -> Floats:
@@ -200,7 +203,8 @@ def _temperature(tenant_key: int, first: int, local: Ints) -> Floats:
 
 
 def _energy_wh(traits: MeterTraits, block: _Block, jitter: Hashes) -> Floats:
-    """Standing load + day factor x (activity + appliance runs) + weather response: (n_meters, count) [Wh]."""
+    """Standing load + day factor x (activity + appliance runs) + weather response + car - panels, (n_meters, count)
+    [Wh]; net energy is under zero where the panels yield more than the home uses."""
     wh, short_runs = _activity_and_short_runs(traits, block)
     wh *= SHAPES[traits.shape_row[:, None] + block.columns[EDGE : EDGE + block.count]]
     wh *= traits.activity_wh[:, None]
@@ -213,12 +217,17 @@ def _energy_wh(traits: MeterTraits, block: _Block, jitter: Hashes) -> Floats:
     wh += base
     weather *= traits.cooling_wh[:, None] * block.cooling + traits.heating_wh[:, None] * block.heating
     wh += weather
+    cars = np.flatnonzero(traits.car_wh)
+    if len(cars):
+        wh[cars] += charging_wh(traits.key[cars], block.first_day, block.day, block.quarter)
     np.minimum(wh, traits.service_wh[:, None], out=wh)
+    panels = np.flatnonzero(traits.solar_wh)
+    wh[panels] += traits.solar_wh[panels, None] * block.sun
     return _switched_off(wh, traits, block)
 
 
 def _switched_off(wh: Floats, traits: MeterTraits, block: _Block) -> Floats:
-    """Nothing is used while the main switch is off; wh : (n_meters, count), changed in place."""
+    """Nothing is used, or fed in, while the main switch is off; wh : (n_meters, count), changed in place."""
     windows = Windows.covering(traits.phase, block.first, block.count, OFF_WINDOW)
     hashes = counter_hash(traits.key, "off", windows.index, windows.number)
     fewest, most = OFF_SLOTS
@@ -293,10 +302,12 @@ def _day_factor(traits: MeterTraits, block: _Block) -> Floats:
     return busy * weekday * (1.0 - windows.runs(start, duration, absence)) / (1.0 - AWAY_LOSS)
 
 
-def _head_volts(feeder_keys: Hashes, block: _Block) -> Floats:
+def _head_volts(traits: MeterTraits, block: _Block) -> Floats:
     """Voltage at the head of each feeder: (n_feeders, count) [V]."""
-    set_point = HEAD_V + HEAD_SIGMA_V * NORMAL[field(counter_hash(feeder_keys, "head", 0, 1), 0)]
-    drift = normal_noise(feeder_keys, "regulator", block.first, block.count, REGULATOR_SLOTS)
+    keys = traits.feeder_keys
+    set_point = HEAD_V + HEAD_SIGMA_V * NORMAL[field(counter_hash(keys, "head", 0, 1), 0)]
+    set_point = set_point + traits.feeder_head_v[:, None]
+    drift = normal_noise(keys, "regulator", block.first, block.count, REGULATOR_SLOTS)
     return set_point + REGULATOR_SIGMA_V * drift
 
 
@@ -309,16 +320,23 @@ def _volts(traits: MeterTraits, block: _Block, head: Floats, wh: Floats, jitter:
     return volts
 
 
-def technical_loss_wh(mean_feeder_wh_per_slot: Any, delivered_wh: Any, interval_slots: float = 1.0) -> Ints:
+def technical_loss_wh(
+    mean_feeder_wh_per_slot: Any,
+    delivered_wh: Any,
+    interval_slots: float = 1.0,
+    shares: tuple[Any, Any] = (NO_LOAD_SHARE, LOAD_LOSS_SHARE),
+) -> Ints:
     """Energy that a feeder loses in conductors and transformers in an interval, a + b P^2 [whole Wh].
 
     The arguments are broadcast against each other. Fitted to solved EPRI feeders, see the constants.
 
     mean_feeder_wh_per_slot : mean load of the feeder [Wh per 15-minute slot]
     delivered_wh : honest energy of its meters in the interval [Wh]
+    shares : lost without load, of the mean load, and by load, of the energy over a year
     interval_slots : length of the interval in 15-minute slots, 1/3 for five minutes and 4 for an hour
     """
     mean = np.asarray(mean_feeder_wh_per_slot, dtype=np.float64)
     load = np.asarray(delivered_wh, dtype=np.float64) / interval_slots
-    load_loss = LOAD_LOSS_SHARE / LOAD_FORM_FACTOR * load * load / np.where(mean > 0.0, mean, 1.0)
-    return np.asarray(np.rint((NO_LOAD_SHARE * mean + load_loss) * interval_slots), dtype=np.int64)
+    no_load_share, load_loss_share = shares
+    load_loss = load_loss_share / LOAD_FORM_FACTOR * load * load / np.where(mean > 0.0, mean, 1.0)
+    return np.asarray(np.rint((no_load_share * mean + load_loss) * interval_slots), dtype=np.int64)

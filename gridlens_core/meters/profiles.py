@@ -36,8 +36,9 @@ TABLE_STEP = 2.0**-12
 class Profiles:
     """Read-only tables, quarter hours of the local day along the last axis.
 
-    names : (n_types,) household types, small commerce last
-    home_shares : (n_types - 1,) share of the homes following each household type, adding to one
+    names : (n_types,) household types, then small commerce, then large customers
+    home_shares : (n_homes,) share of the homes following each household type, adding to one
+    times_home : (n_large,) energy of each large customer over that of a mean home
     commercial_share : share of all meters that are small commerce
     activity : (n_types, 2, 96) weekday and weekend shape above the standing load; mean one over a week
     temperature_c : (366, 96) normal outdoor temperature by day of a leap year [deg C]
@@ -46,6 +47,7 @@ class Profiles:
     names: tuple[str, ...]
     home_shares: tuple[float, ...]
     commercial_share: float
+    times_home: tuple[float, ...]
     activity: Floats
     temperature_c: Floats
 
@@ -113,7 +115,7 @@ def quantised(table: Floats) -> Floats:
 def load_profiles() -> Profiles:
     """Read profiles.json, once per process."""
     data: dict[str, Any] = json.loads((files(__package__) / "profiles.json").read_text(encoding="utf-8"))
-    kinds = [*data["homes"], data["commercial"]]
+    kinds = [*data["homes"], data["commercial"], *data["institutions"]]
     activity = np.stack([activity_shape(kind["weekday"], kind["weekend"]) for kind in kinds])
     temperature = normal_temperature(
         data["monthly_mean_c"], data["monthly_daily_range_c"], data["daily_range_fraction"]
@@ -124,6 +126,7 @@ def load_profiles() -> Profiles:
         names=tuple(kind["name"] for kind in kinds),
         home_shares=tuple(kind["share"] for kind in data["homes"]),
         commercial_share=data["commercial"]["share"],
+        times_home=tuple(kind["times_home"] for kind in data["institutions"]),
         activity=activity,
         temperature_c=temperature,
     )

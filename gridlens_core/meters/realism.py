@@ -57,7 +57,8 @@ def real_day() -> RealDay:
 def emulated_day(fleet: Fleet, day_start: datetime) -> tuple[float, ...]:
     """(96,) a day of the home whose level is nearest to the median, over that day's mean."""
     level = fleet.mean_wh_per_slot
-    homes = np.flatnonzero(~fleet.traits.commercial) if (~fleet.traits.commercial).any() else np.arange(len(fleet))
+    plain = ~fleet.traits.commercial & ~fleet.traits.exports
+    homes = np.flatnonzero(plain) if plain.any() else np.arange(len(fleet))
     typical = homes[np.argmin(np.abs(level[homes] - np.median(level[homes])))]
     wh, _ = honest_intervals(
         fleet.take(np.arange(len(fleet)) == typical), Span(day_start, SLOT_MINUTES, QUARTERS_PER_DAY)
@@ -66,8 +67,8 @@ def emulated_day(fleet: Fleet, day_start: datetime) -> tuple[float, ...]:
 
 
 def figures(fleet: Fleet, end: datetime) -> Sequence[Figure]:
-    """Figures of the fleet's homes over the four weeks before `end`, which is a local midnight."""
-    chosen = np.flatnonzero(~fleet.traits.commercial)[:MOST_HOMES]
+    """Figures of the fleet's homes without panels, as the measured ones are, over the four weeks before `end`, which is a local midnight."""
+    chosen = np.flatnonzero(~fleet.traits.commercial & ~fleet.traits.exports)[:MOST_HOMES]
     homes = fleet.take(np.isin(np.arange(len(fleet)), chosen))
     wh, dv = honest_intervals(homes, Span(end - timedelta(days=DAYS), SLOT_MINUTES, DAYS * QUARTERS_PER_DAY))
     energy = wh.astype(np.float64)

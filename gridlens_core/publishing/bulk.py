@@ -64,11 +64,11 @@ def _matrix(texts: Iterable[str]) -> Bytes:
 
 
 def _decimal(values: Ints, whole: int, decimals: int, end: str) -> Bytes:
-    """(n_values, digits + 2) whole numbers of the last decimal's unit, none negative, as decimals with an end."""
-    unit = 10**decimals
-    text = np.empty((len(values), whole + decimals + 2), dtype=np.uint8)
-    text[:, whole], text[:, -1] = ord("."), ord(end)
-    for part, first, last in ((values // unit, 0, whole), (values % unit, whole + 1, whole + 1 + decimals)):
+    """(n_values, digits + 3) whole numbers of the last decimal's unit as decimals, with their sign and an end."""
+    unit, size = 10**decimals, np.abs(values)
+    text = np.empty((len(values), 1 + whole + decimals + 2), dtype=np.uint8)
+    text[:, 0], text[:, 1 + whole], text[:, -1] = np.where(values < 0, ord("-"), 0), ord("."), ord(end)
+    for part, first, last in ((size // unit, 1, 1 + whole), (size % unit, 2 + whole, 2 + whole + decimals)):
         left = part.astype(np.uint32)
         for column in reversed(range(first, last)):
             text[:, column] = left % 10 + ord("0")

@@ -26,6 +26,7 @@ from gridlens_core.publishing.bulk import copy_reads, copy_rows
 HOURS = 24
 LOST_AT_MOST_PCT = 6
 _EXACT = Context(prec=400)
+UNKNOWN = np.iinfo(np.int64).min  # of a mean power
 MWH_PER_KWH, NW_PER_KW = 10**6, 10**9  # the last decimals of the columns
 
 
@@ -75,14 +76,14 @@ class FirstHistory:
         self._losses.append(_losses(reads))
 
     def _expected(self) -> Ints:
-        """(n_meters, 24) mean power over the last four weeks [nW], rounded as numeric is; -1 where there is no read."""
+        """(n_meters, 24) mean power over four weeks [nW], rounded as numeric is; UNKNOWN where there is no read."""
         if not self._to_date:
-            return np.full((len(self._fleet), HOURS), -1, dtype=np.int64)
+            return np.full((len(self._fleet), HOURS), UNKNOWN, dtype=np.int64)
         recorded_mwh, minutes = self._to_date[-1].recorded_mwh, self._to_date[-1].minutes
         if len(self._to_date) > baseline.LEARNED_DAYS:
             recorded_mwh, minutes = recorded_mwh - self._to_date[0].recorded_mwh, minutes - self._to_date[0].minutes
-        rounded = (2 * recorded_mwh * 60 * (NW_PER_KW // MWH_PER_KWH) + minutes) // np.maximum(2 * minutes, 1)
-        return np.where(minutes > 0, rounded, -1)
+        size = (2 * np.abs(recorded_mwh) * 60 * (NW_PER_KW // MWH_PER_KWH) + minutes) // np.maximum(2 * minutes, 1)
+        return np.where(minutes > 0, np.sign(recorded_mwh) * size, UNKNOWN)
 
     def _write_night(self, connection: sa.Connection, day: date, mean_nw: Ints) -> None:
         fleet, to_date = self._fleet, self._to_date[-1]
@@ -96,9 +97,9 @@ class FirstHistory:
         copy_rows(
             connection, "meter_expectation", ("tenant_id", "day", "feeder_id", "meter_id", "mean_kw"),
             ((tenant, day, feeder, meter, _array(_kw(value) for value in mean)) for (feeder, meter), mean
-             in zip(ids, mean_nw.tolist(), strict=True) if max(mean) >= 0),
+             in zip(ids, mean_nw.tolist(), strict=True) if max(mean) > UNKNOWN),
         )  # fmt: skip
-        known = mean_nw >= 0
+        known = mean_nw > UNKNOWN
         meters, sums = fleet.sum_by_feeder(known.astype(np.int64)), fleet.sum_by_feeder(np.where(known, mean_nw, 0))
         copy_rows(
             connection, "feeder_hour_expectation", ("tenant_id", "day", "feeder_id", "hour", "meters", "mean_kw"),
@@ -116,7 +117,7 @@ class FirstHistory:
         limits = connection.execute(query(baseline.QUERIES, "voltage_limits")).one()
         low_dv, high_dv = int(10 * limits.low_v), int(10 * limits.high_v)
         expected_nw = mean_nw[:, hours_of(reads.span, self._fleet.timezone)]
-        expected = reads.sent & (expected_nw >= 0)
+        expected = reads.sent & (expected_nw > UNKNOWN)
         low = reads.sent & (reads.voltage_dv < low_dv)
         out_of_range = low | reads.sent & (reads.voltage_dv > high_dv)
         count, recorded_mwh = reads.sent, np.where(reads.sent, reads.recorded_mwh, 0)
@@ -184,9 +185,9 @@ def _array(values: Iterator[str] | map[str]) -> str:
 
 
 def _kwh(mwh: int) -> str:
-    return f"{mwh // MWH_PER_KWH}.{mwh % MWH_PER_KWH:06d}"
+    return f"{'-' * (mwh < 0)}{abs(mwh) // MWH_PER_KWH}.{abs(mwh) % MWH_PER_KWH:06d}"
 
 
 def _kw(nw: int) -> str:
     """NULL within an array where it is not known."""
-    return "NULL" if nw < 0 else f"{nw // NW_PER_KW}.{nw % NW_PER_KW:09d}"
+    return "NULL" if nw == UNKNOWN else f"{'-' * (nw < 0)}{abs(nw) // NW_PER_KW}.{abs(nw) % NW_PER_KW:09d}"

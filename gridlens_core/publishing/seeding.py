@@ -91,7 +91,7 @@ def existing_fleet(
 ) -> Fleet:
     """The meters of a tenant's history, going on as they did; a synthetic fleet for a tenant whose history is of that
     fleet, or that has none where one was asked for. From now on some of them tell the grid clock."""
-    synthetic = _synthetic(settings, tenant_id)
+    synthetic = _synthetic(settings, tenant_id).without_panels()
     if latest is None:
         may_synthesise(connection, schema, settings, tenant_id)
         return synthetic

@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS public.meter_reads_electric (
   meter_id  text NOT NULL,
   feeder_id text NOT NULL,
   read_at   timestamptz NOT NULL,
-  kwh       numeric(12,6) NOT NULL CHECK (kwh >= 0),
+  kwh       numeric(12,6) NOT NULL,  -- net: under zero where solar panels yield more than is used
   voltage   numeric(5,1) NOT NULL,
   -- Reads come in order of time: what leads with the time is written at its end, and still leads to a meter.
   CONSTRAINT meter_reads_electric_once UNIQUE (tenant_id, read_at, meter_id)
@@ -116,7 +116,7 @@ ALTER TABLE public.meter_energy_to_date ALTER COLUMN hours SET STATISTICS 0, ALT
 
 -- name: older_tables
 -- Tables of an earlier version: expectations stood hour by hour, some as rounded numbers, their sums by feeder were not
--- kept, and the key of the reads led with the meter. Days and hours are worked out anew: they follow the time zone,
+-- kept, no read could be under zero, and the key of the reads led with the meter. Days and hours are worked out anew: they follow the time zone,
 -- also when it changes.
 DO $body$
 BEGIN
@@ -136,6 +136,10 @@ BEGIN
     ALTER TABLE public.meter_expectation DROP CONSTRAINT meter_expectation_pkey, DROP COLUMN hour, DROP COLUMN mean_kw,
       ADD COLUMN mean_kw numeric(15,9)[] NOT NULL, ADD PRIMARY KEY (tenant_id, day, feeder_id, meter_id);
     INSERT INTO public.meter_expectation SELECT * FROM older_expectation;
+  END IF;
+  IF EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'public.meter_reads_electric'::regclass
+             AND conname = 'meter_reads_electric_kwh_check') THEN
+    ALTER TABLE public.meter_reads_electric DROP CONSTRAINT meter_reads_electric_kwh_check;
   END IF;
   IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('public.meter_reads_electric_by_time')) THEN
     DROP INDEX public.meter_reads_electric_by_time;

@@ -12,6 +12,9 @@ SELECT
   -- the share that had to be estimated, for that makes the balance uncertain. Tuned.
   0.01 AS lossy_share,
   3 AS lossy_per_missing_share,
+  -- at noon solar panels may leave the supply at next to nothing: it counts as so many times the no-load loss at least,
+  -- which is a quarter of a usual load
+  20 AS least_load_per_no_load,
   -- names stay for so many intervals after the last lossy one; a drop is only named within the first so many
   4 AS named_intervals,
   2 AS drop_intervals,

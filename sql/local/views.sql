@@ -78,9 +78,10 @@ GROUP BY tenant_id, day;
 CREATE VIEW public.v_feeder_balance AS
 SELECT b.*,
        b.complete AND b.unexplained_kwh
-         > b.supplied_kwh::float8 * (l.lossy_share + l.lossy_per_missing_share * b.missing_share) AS lossy
+         > greatest(abs(b.supplied_kwh::float8), l.least_load_per_no_load * b.no_load_kwh)
+           * (l.lossy_share + l.lossy_per_missing_share * abs(b.missing_share)) AS lossy
 FROM (
-  SELECT i.*, a.age,
+  SELECT i.*, a.age, e.no_load_kw * i.interval_minutes / 60 AS no_load_kwh,
          i.recorded_kwh::float8 + i.unread_kwh::float8 AS delivered_kwh,
          i.supplied_kwh::float8 - i.recorded_kwh::float8 - i.unread_kwh::float8
            - e.no_load_kw * i.interval_minutes / 60

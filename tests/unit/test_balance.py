@@ -6,18 +6,18 @@ from decimal import Decimal
 from uuid import UUID
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gridlens_core.clock import INTERVAL_MINUTES
-from gridlens_core.meters.emulator import Reads, Span, emulate
+from gridlens_core.meters.emulator import Reads, Span, emulate, feeder_loss_wh
 from gridlens_core.meters.events import EVENT_TYPES, Event
 from gridlens_core.meters.fleet import synthetic_fleet
-from gridlens_core.meters.load_model import technical_loss_wh
 from gridlens_core.meters.patterns import PATTERNS, new_event_id
-from gridlens_core.meters.profiles import SLOT_MINUTES
 
 FLEET = synthetic_fleet("DEMO_TENANT", feeders=3, meters_per_feeder=8, seed=7, timezone="America/Chicago")
+FLEETS = {"with panels": FLEET, "without": FLEET.without_panels()}
 START = datetime(2026, 11, 18, 18, tzinfo=UTC)
 
 
@@ -35,12 +35,11 @@ class Balance:
 def balance(reads: Reads) -> Balance:
     honest_mwh = reads.honest_wh * 1000
     by_feeder = reads.fleet.sum_by_feeder
-    mean_wh = np.bincount(reads.fleet.feeder_index, weights=reads.fleet.mean_wh_per_slot)
-    delivered_wh, slots = by_feeder(reads.honest_wh), reads.span.minutes / SLOT_MINUTES
+    loss_wh = feeder_loss_wh(reads.fleet, by_feeder(reads.honest_wh), reads.span.minutes)
     return Balance(
         supplied=reads.supplied_wh * 1000,
         metered=by_feeder(np.where(reads.sent, reads.recorded_mwh, 0)),
-        technical_loss=technical_loss_wh(mean_wh[:, None], delivered_wh, slots) * 1000,
+        technical_loss=loss_wh * 1000,
         not_recorded=by_feeder(np.where(reads.sent, honest_mwh - reads.recorded_mwh, 0)),
         unread=by_feeder(np.where(reads.sent, 0, honest_mwh)),
     )
@@ -68,14 +67,17 @@ events = st.builds(
 )
 
 
+@pytest.mark.parametrize("which", FLEETS)
 @given(st.lists(events, max_size=5), st.sampled_from(INTERVAL_MINUTES), st.floats(0, 0.2))
 def test_supplied_is_metered_and_lost_and_not_recorded_and_unread(
-    chosen: list[Event], minutes: int, missing_share: float
+    which: str, chosen: list[Event], minutes: int, missing_share: float
 ) -> None:
-    found = balance(emulate(FLEET, Span(START, minutes, 8), chosen, missing_share))
+    found = balance(emulate(FLEETS[which], Span(START, minutes, 8), chosen, missing_share))
     parts = found.metered + found.technical_loss + found.not_recorded + found.unread
     assert np.array_equal(found.supplied, parts)
-    assert min(part.min() for part in vars(found).values()) >= 0
+    assert found.technical_loss.min() >= 0
+    if which == "without":
+        assert min(part.min() for part in vars(found).values()) >= 0
 
 
 def test_each_event_shows_in_its_own_part() -> None:

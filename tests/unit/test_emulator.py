@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gridlens_core.clock import INTERVAL_MINUTES
 from gridlens_core.errors import BadInputError
-from gridlens_core.meters.emulator import Reads, Span, emulate, honest_intervals, sagged_dv
+from gridlens_core.meters.emulator import Reads, Span, emulate, feeder_loss_wh, honest_intervals, sagged_dv
 from gridlens_core.meters.events import EVENT_TYPES, Event
 from gridlens_core.meters.fleet import Fleet, synthetic_fleet
 from gridlens_core.meters.gaps import background_missing
@@ -60,10 +60,13 @@ def test_a_gap_of_a_slot_is_a_gap_of_every_interval_that_ends_in_it() -> None:
 
 
 def test_supply_is_the_honest_energy_and_the_technical_loss() -> None:
-    for feeder, supplied in zip(FLEET.feeders, HONEST.supplied_wh, strict=True):
+    for number, (feeder, supplied) in enumerate(zip(FLEET.feeders, HONEST.supplied_wh, strict=True)):
         delivered = HONEST.honest_wh[on(feeder)].sum(axis=0)
         mean = FLEET.traits.mean_wh_per_slot[on(feeder)].sum()
-        assert np.array_equal(supplied, delivered + technical_loss_wh(mean, delivered))
+        shares = tuple(float(of_feeder[number, 0]) for of_feeder in FLEET.loss_shares)
+        loss = technical_loss_wh(mean, delivered, 1.0, shares)
+        assert np.array_equal(supplied, delivered + loss)
+        assert np.array_equal(feeder_loss_wh(FLEET, FLEET.sum_by_feeder(HONEST.honest_wh), 15)[number], loss)
     assert (lost_wh(HONEST) > 0).all()
     assert np.array_equal(HONEST.supplied_wh.sum(), HONEST.honest_wh.sum() + lost_wh(HONEST).sum())
 
@@ -75,7 +78,7 @@ def test_every_interval_length_gives_each_hour_the_energy_of_its_slots(minutes: 
     slots = honest_reads(FLEET.traits, FIRST_SLOT, hours * 4, ZONE)
     by_hour = energy.reshape(len(FLEET), hours, -1).sum(axis=2)
     assert np.array_equal(by_hour, slots.energy_wh.reshape(len(FLEET), hours, 4).sum(axis=2))
-    assert (energy >= 0).all()
+    assert (energy[~FLEET.traits.exports] >= 0).all()
     assert voltage.min() >= slots.voltage_dv.min()
     assert voltage.max() <= slots.voltage_dv.max()
 

@@ -10,6 +10,7 @@ from helpers import FROZEN, TENANT
 from gridlens_core.errors import UnknownFeederError, UnknownMeterError
 from gridlens_core.meters.emulator import Span, emulate
 from gridlens_core.meters.fleet import Fleet, fleet_of, natural_key, synthetic_fleet
+from gridlens_core.meters.traits import SHARED_TRAITS
 
 ZONE = "America/Chicago"
 DAY = Span(FROZEN - timedelta(days=1), 15, 96)
@@ -79,7 +80,7 @@ def test_more_meters_leave_the_first_ones_as_they_were(fleet: Fleet) -> None:
     larger = synthetic_fleet(TENANT, feeders=15, meters_per_feeder=3, seed=7, timezone=ZONE)
     assert larger.meter_ids[:36] == fleet.meter_ids
     for field in fields(fleet.traits):
-        if field.name not in ("feeder_keys", "tenant_key"):
+        if field.name not in SHARED_TRAITS:
             assert np.array_equal(getattr(larger.traits, field.name)[:36], getattr(fleet.traits, field.name))
 
 

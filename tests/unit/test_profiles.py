@@ -41,7 +41,7 @@ def test_quarter_hours_of_a_constant_are_that_constant() -> None:
     assert quarter_hours([0.7] * 24) == pytest.approx(0.7)
 
 
-@pytest.mark.parametrize("number", range(5), ids=load_profiles().names)
+@pytest.mark.parametrize("number", range(7), ids=load_profiles().names)
 def test_activity_has_mean_one_over_a_week_and_is_never_negative(number: int) -> None:
     shape = load_profiles().activity[number]
     assert shape.shape == (2, QUARTERS_PER_DAY)
@@ -49,19 +49,21 @@ def test_activity_has_mean_one_over_a_week_and_is_never_negative(number: int) ->
     assert shape.min() >= 0.0
 
 
-def test_there_are_four_kinds_of_home_and_small_commerce_last() -> None:
+def test_there_are_four_kinds_of_home_then_small_commerce_and_large_customers() -> None:
     tables = load_profiles()
     assert len(tables.home_shares) == 4
     assert sum(tables.home_shares) == pytest.approx(1.0)
-    assert tables.names[-1] == "small_commercial"
+    assert tables.names[4:] == ("small_commercial", "school", "workshop")
+    assert len(tables.times_home) == 2
     assert 0.0 < tables.commercial_share < 0.2
 
 
 def test_homes_together_peak_in_the_evening_and_commerce_in_office_hours() -> None:
     tables = load_profiles()
-    homes = np.tensordot(np.array(tables.home_shares), tables.activity[:-1], axes=1)
+    homes = np.tensordot(np.array(tables.home_shares), tables.activity[:4], axes=1)
     assert 17 <= homes[0].argmax() / 4 <= 21
-    assert 9 <= tables.activity[-1, 0].argmax() / 4 <= 16
+    for business in tables.activity[4:]:
+        assert 8 <= business[0].argmax() / 4 <= 16
 
 
 def test_tables_are_rounded_so_that_every_machine_has_the_same_and_cannot_be_changed() -> None:
@@ -85,6 +87,7 @@ def test_every_figure_in_the_data_file_names_its_source() -> None:
     assert {name for name in DATA if name.endswith("source")} == {
         "homes_source",
         "commercial_source",
+        "institutions_source",
         "climate_source",
         "daily_range_source",
     }

@@ -10,10 +10,10 @@ from gridlens_core.meters.load_model import honest_reads
 from gridlens_core.meters.traits import ENERGY_PARTS, meter_traits
 
 
-def test_traits_depend_on_seed_tenant_and_meter_and_not_on_the_fleet() -> None:
+def test_traits_depend_on_seed_tenant_meter_and_kind_of_feeder_and_not_on_the_fleet() -> None:
     meters, feeders = ids(60)
     reverse = meter_traits(7, "DEMO_TENANT", meters[::-1], np.array(feeders[::-1]))
-    alone = meter_traits(7, "DEMO_TENANT", ["MTR-00042"], ["ANOTHER_FEEDER"])
+    alone = meter_traits(7, "DEMO_TENANT", ["MTR-00042"], ["FEEDER_11"])
     for name in ("key", "mean_wh_per_slot", "commercial", "shape_row", "feeder_drop_v"):
         values = getattr(fleet(), name)
         assert np.array_equal(getattr(reverse, name)[::-1], values)
