@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from gridlens_core.meters.profiles import load_profiles
 
@@ -91,5 +92,5 @@ def feeder_sizes(feeders: int, meters_per_feeder: int) -> Sequence[int]:
     for kind in KINDS:
         ends.append(ends[-1] + round(100 * kind.size))
     each = [(meters_per_feeder * end + 50) // 100 for end in ends]
-    ten = [after - before for before, after in zip(each, each[1:], strict=False)]
+    ten = [after - before for before, after in pairwise(each)]
     return ten * (feeders // len(KINDS)) + [meters_per_feeder] * (feeders % len(KINDS))

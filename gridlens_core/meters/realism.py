@@ -67,7 +67,7 @@ def emulated_day(fleet: Fleet, day_start: datetime) -> tuple[float, ...]:
 
 
 def figures(fleet: Fleet, end: datetime) -> Sequence[Figure]:
-    """Figures of the fleet's homes without panels, as the measured ones are, over the four weeks before `end`, which is a local midnight."""
+    """Figures of homes without panels, as the measured ones are, over the four weeks before `end`, a local midnight."""
     chosen = np.flatnonzero(~fleet.traits.commercial & ~fleet.traits.exports)[:MOST_HOMES]
     homes = fleet.take(np.isin(np.arange(len(fleet)), chosen))
     wh, dv = honest_intervals(homes, Span(end - timedelta(days=DAYS), SLOT_MINUTES, DAYS * QUARTERS_PER_DAY))

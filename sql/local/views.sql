@@ -105,8 +105,8 @@ CROSS JOIN public.local_thresholds l;
 -- Meters named as of a day's last intervals; a name goes when the feeder's balance closes again.
 -- CONSUMPTION_DROP, where a feeder lost more than its conductors explain (a drop without loss on the feeder is an
 -- empty home). Expected is a meter's own habit, scaled to what the substation delivered.
---   pattern: the unexplained loss follows one meter's own load so closely that it must be that meter's;
 --   silence: meters that record nothing explain at least half of it;
+--   pattern: else it follows one meter's own load so closely that it must be that meter's;
 --   balance: else meters from the deepest drop on, until their shortfall explains the unexplained loss.
 -- VOLTAGE_LOW: under the limit twice in a row, or once together with a tenth of the feeder.
 -- Only reads of feeders that are lossy or low now are looked at, and of no more than the latest evidence_intervals.
@@ -190,9 +190,9 @@ CROSS JOIN LATERAL (
          END AS evidence,
          round(recorded_kwh, 3) AS recorded_kwh, round(expected_kwh, 3) AS expected_kwh
   FROM drop
-  WHERE CASE WHEN pattern_found THEN by_pattern
+  WHERE CASE WHEN silence_explains AND f.last_lossy <= l.drop_intervals THEN recorded_kwh = 0
+             WHEN pattern_found THEN by_pattern
              WHEN f.last_lossy > l.drop_intervals THEN false
-             WHEN silence_explains THEN recorded_kwh = 0
              ELSE recorded_kwh / nullif(expected_kwh, 0) < l.drop_ratio AND explained_before_kwh < unexplained_kwh END
   UNION ALL
   SELECT meter_id, 'VOLTAGE_LOW',

@@ -150,7 +150,8 @@ def test_theft_moves_the_losses_and_names_meters_of_its_feeder(
     assert stage.rows(OVERVIEW)[0]["top_loss_feeders"]
 
     stolen = stage.truth(event)
-    assert (stolen.meters, stolen.reads_altered, stolen.reads_missing) == (40, 80, 0)
+    meters = meters_on(stage, feeder)
+    assert (stolen.meters, stolen.reads_altered, stolen.reads_missing) == (meters, 2 * meters, 0)
     explained = Decimal(stolen.kwh_not_recorded)
     assert float(kpis["loss_kwh"] - clean["loss_kwh"]) == pytest.approx(float(explained), rel=1e-6)
     assert kpis["loss_pct"] == round(100 * (clean["loss_kwh"] + explained) / clean["supplied_kwh"], 4)
@@ -172,7 +173,7 @@ def test_a_sag_moves_voltage_compliance_and_no_energy(stage: Stage, clean: Kpis,
     expect_the_same(kpis, clean, *ENERGIES, "read_success_pct")
     for seen in (first, kpis):
         assert (seen["power_quality_tasks"], seen["revenue_or_meter_tasks"], seen["comms_tasks"]) == (1, 0, 0)
-        assert seen["suspicious_meters"] == 40
+        assert seen["suspicious_meters"] == meters_on(stage, feeder)
     assert {(row["feeder_id"], row["issue"]) for row in stage.rows(SUSPICIOUS)} == {(feeder, "VOLTAGE_LOW")}
 
     stage.end(event)
@@ -208,7 +209,8 @@ def test_ten_cycles_without_an_event_raise_no_alarm(stage: Stage) -> None:
         kpis = stage.publish(missing_share=0.002)
         expect_all_clear(kpis)
         assert abs(kpis["loss_pct"] - usual["loss_pct"]) < Decimal("0.15")
-        assert all(Decimal(2) < loss < Decimal("4.5") for loss in kpis.feeder_loss_pct.values())
+        for feeder, loss in kpis.feeder_loss_pct.items():
+            assert 0.5 < float(loss) / technical_loss_pct(stage, feeder) < 1.8, feeder
         assert kpis["voltage_compliance_pct"] > 99
         assert kpis["read_success_pct"] > 98
 
@@ -222,6 +224,15 @@ def test_one_meter_s_theft_is_told_from_its_forty_neighbours(stage: Stage) -> No
     assert {row["meter_id"] for row in stage.rows(SUSPICIOUS)} == {thief}
     stage.end(event)
     expect_all_clear(stage.publish(2))
+
+
+def meters_on(stage: Stage, feeder: str) -> int:
+    return stage.fleet.feeder_ids.count(feeder)
+
+
+def technical_loss_pct(stage: Stage, feeder: str) -> float:
+    """Of a feeder over a year."""
+    return 100 * float(sum(shares[stage.fleet.feeders.index(feeder), 0] for shares in stage.fleet.loss_shares))
 
 
 def latest_loss_pct(stage: Stage, feeder: str) -> Decimal:
@@ -243,7 +254,7 @@ def small(local: Database) -> Iterator[Stage]:
 
 
 def test_loss_is_the_technical_loss_where_every_read_is_there_and_honest(small: Stage) -> None:
-    day = date(2026, 11, 17)
+    day = date(2026, 11, 16)
     reads = emulate(small.fleet, Span(day_start(day, ZONE), 15, 96), [])
     assert reads.sent.all()
     (overview,) = small.rows(OVERVIEW, day, day)
@@ -358,7 +369,11 @@ def test_ordinary_gaps_cost_no_loss_and_hardly_name_a_meter(
         assert all(Decimal(2) < row["loss_percent_pct"] < Decimal("3.5") for row in days)
         feeders = stage.rows(FEEDER_LOSS, date(2026, 5, 17), date(2026, 5, 19))
         # A customer may use more or less than usual just while the meter is silent, but seldom much.
-        assert sum(Decimal("0.015") < row["loss_percent"] < Decimal("0.04") for row in feeders) >= 28
+        # Of a feeder of six no interval is complete while one meter is silent, and then nothing is said of it.
+        known = [row for row in feeders if row["loss_percent"] is not None]
+        over_usual = [100 * float(row["loss_percent"]) / technical_loss_pct(stage, row["feeder_id"]) for row in known]
+        assert len(known) >= 24
+        assert sum(0.6 < times < 1.5 for times in over_usual) >= len(known) - 2
         cycles_with_names = 0
         for _ in range(12):
             kpis = stage.publish(missing_share=0.002)

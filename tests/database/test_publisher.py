@@ -477,8 +477,8 @@ def test_the_supply_is_reported_beside_the_reads(local: Database, local_schema: 
         )
         stored = {row.feeder_id: tuple(row)[1:] for row in supply}
     expected = {
-        feeder: (Decimal(int(wh)) / 1000, 30, 20)
-        for feeder, wh in zip(SMALL.feeders, reads.supplied_wh[:, 0], strict=True)
+        feeder: (Decimal(int(wh)) / 1000, 30, int(meters))
+        for feeder, wh, meters in zip(SMALL.feeders, reads.supplied_wh[:, 0], SMALL.meters_by_feeder, strict=True)
     }
     assert stored == expected
 
