@@ -4,6 +4,7 @@ import streamlit as st
 
 from gridlens_core.database.schema import FEEDER_LOSS, OVERVIEW
 from gridlens_core.display import kpi_words
+from gridlens_core.display.labels import feeder_name
 from gridlens_core.explanation.catalogue import CATALOGUE
 from pages import _charts, _data, _frame, _look
 
@@ -43,13 +44,23 @@ def losses() -> None:
         _charts.show(_charts.feeders(by_feeder, 330), "loss_feeders", "Loss by feeder today")
     with st.container(border=True):
         st.markdown("**Feeders today** :gray[from the feeder-loss view, largest loss first]")
+        is_local = _data.demo().settings.is_local
         st.dataframe(
-            of_today,
+            [row | {"name": feeder_name(row["feeder_id"], is_local=is_local)} for row in of_today],
             hide_index=True,
             height=300,
-            column_order=["feeder_id", "loss_pct", "loss_kwh", "supplied_kwh", "metered_kwh", "read_success_pct"],
+            column_order=[
+                "feeder_id",
+                *(["name"] if is_local else []),
+                "loss_pct",
+                "loss_kwh",
+                "supplied_kwh",
+                "metered_kwh",
+                "read_success_pct",
+            ],
             column_config={
                 "feeder_id": "Feeder",
+                "name": "Name",
                 "loss_pct": st.column_config.NumberColumn("Loss, % of supplied", format="%.2f"),
                 "loss_kwh": st.column_config.NumberColumn("Loss, kWh", format="%.1f"),
                 "supplied_kwh": st.column_config.NumberColumn("Supplied, kWh", format="%.1f"),

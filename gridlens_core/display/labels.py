@@ -1,4 +1,5 @@
-"""What an event is called where several stand together. An event is its id: equal labels get the events' times."""
+"""What an event is called where several stand together, and what a feeder is called beside its id.
+An event is its id: equal labels get the events' times."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gridlens_core import words
+from gridlens_core.meters import feeders
 from gridlens_core.meters.events import Event
 
 SEVERAL = "several events"
@@ -18,6 +20,11 @@ class Label:
 
     text: str
     event_type: str
+
+
+def feeder_name(feeder_id: str, *, is_local: bool) -> str:
+    """What a utility would call a feeder of the local database, Oak Hill; an existing database's ids stand alone."""
+    return feeders.feeder_name(feeder_id) if is_local else ""
 
 
 def labels_of(events: Sequence[Event], timezone: str) -> Mapping[str, Label]:
