@@ -5,5 +5,5 @@ from setuptools import find_packages, setup
 setup(
     packages=[*find_packages(include=["gridlens_core", "gridlens_core.*"]), "gridlens_core.sql"],
     package_dir={"gridlens_core.sql": "sql"},  # beside the package in the checkout, where a DBA looks for it
-    package_data={"": ["*.json", "*.toml", "*.j2"], "gridlens_core.sql": ["**/*.sql"]},
+    package_data={"": ["*.json", "*.toml", "*.j2", "*.css"], "gridlens_core.sql": ["**/*.sql"]},
 )

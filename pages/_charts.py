@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from gridlens_core import words
+from gridlens_core.display.territory_svg import short
 from gridlens_core.meters.events import EVENT_KINDS, Event
 from pages import _look
 
@@ -104,7 +105,7 @@ def feeders(loss_pct: Mapping[str, float], height: int) -> go.Figure:
     ordered = sorted(loss_pct.items(), key=lambda item: item[1])[-MOST_FEEDERS:]
     figure = go.Figure()
     figure.add_bar(
-        x=[loss for _, loss in ordered], y=[_look.in_figure(_look.short(feeder)) for feeder, _ in ordered],
+        x=[loss for _, loss in ordered], y=[_look.in_figure(short(feeder)) for feeder, _ in ordered],
         orientation="h",
         marker={"color": _look.SUPPLIED}, text=[words.percent(loss, 1) for _, loss in ordered],
         textposition="outside", hovertemplate="%{y}: %{x:.2f} %<extra></extra>", cliponaxis=False,

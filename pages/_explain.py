@@ -1,6 +1,7 @@
 """Figures and dialogs that explain: why a KPI moved, what a rehearsal shows, what a meter did."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -43,12 +44,30 @@ def waterfall(why: Why, labels: Mapping[str, Label], height: int) -> go.Figure:
     return figure
 
 
-def show(tenant_id: str, about: Why | EventRequest | None) -> None:
+@dataclass(frozen=True)
+class OneMeter:
+    """A meter somebody clicked."""
+
+    meter_id: str
+
+
+def show(tenant_id: str, about: Why | EventRequest | OneMeter | None) -> None:
     """The dialog that was asked for, if one was."""
     if isinstance(about, Why):
         _why(about, _data.control_room(_data.moment(tenant_id), None, True).labels, _data.demo().settings.timezone)
     elif isinstance(about, EventRequest):
         _rehearsal(tenant_id, about)
+    elif isinstance(about, OneMeter):
+        _one_meter(tenant_id, about.meter_id)
+
+
+@_frame.dialog("One meter")
+def _one_meter(tenant_id: str, meter_id: str) -> None:
+    """What a meter recorded beside what was expected of it."""
+    at = _data.moment(tenant_id)
+    found = _data.meter_evidence(at, meter_id)
+    st.markdown(_look.plain(found.sentence))
+    _charts.show(meter(found, at.timezone, 320), "clicked_meter", f"Reads of {meter_id} beside what was expected")
 
 
 @_frame.dialog("Why did it move?")

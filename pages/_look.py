@@ -1,7 +1,6 @@
 """Colours, shapes and the words of a badge, in the current theme."""
 
 import re
-from dataclasses import dataclass
 
 import streamlit as st
 
@@ -15,29 +14,6 @@ SUPPLIED, METERED = colours.SUPPLIED, colours.METERED
 # A hatching goes with each colour of a bar or an area, for eyes and printers that see no colour.
 HATCHING = {THEFT: "x", SAG: "-", OUTAGE: "."}
 ON_COLOUR = "#101010"  # letters on a bar or tag in any event colour: at least 5:1
-
-
-@dataclass(frozen=True)
-class MeterLook:
-    """How a meter in one state is marked: a shape goes with each colour."""
-
-    word: str
-    colour: str
-    symbol: str
-    size: int
-    opacity: float = 1.0
-    hollow: bool = False
-
-
-CROSS = "path://M3 0L8 5L13 0L16 3L11 8L16 13L13 16L8 11L3 16L0 13L5 8L0 3Z"
-POINTING_DOWN = "path://M0 0L16 0L8 14Z"
-# From what is normal, and stays quiet, to what stands out most.
-METER_LOOK = {
-    "normal": MeterLook("normal", NORMAL, "circle", 6, opacity=0.55),
-    "named": MeterLook("suspicious", THEFT, CROSS, 9),
-    "low-voltage": MeterLook("low voltage", SAG, POINTING_DOWN, 9),
-    "silent": MeterLook("no read", OUTAGE, "circle", 9, hollow=True),
-}
 
 
 def colour_name(cause: str | None) -> ColourName:
@@ -54,11 +30,6 @@ def called(event: Event) -> str:
     """theft FEEDER_7 70 %; an outage is total whatever its severity."""
     severity = "" if event.event_type == "comms-outage" else f" {words.share(event.fraction)}"
     return f"{event.name} {event.where}{severity}"
-
-
-def short(feeder: str) -> str:
-    """A feeder's name in the room a chart has for it."""
-    return feeder if len(feeder) <= 20 else f"{feeder[:9]}…{feeder[-10:]}"
 
 
 def ink() -> str:

@@ -9,7 +9,7 @@ from gridlens_core.display.control_room import ControlRoom
 from gridlens_core.explanation.why import Why
 from pages import _grid, _live, _look
 
-SPARK_HEIGHT = 40
+SPARK_HEIGHT, LETTERS = 40, 12
 
 
 def cards(room: ControlRoom, height: int) -> None:
@@ -47,8 +47,7 @@ def energy(room: ControlRoom, height: int) -> None:
     _live.show(_live.energy_chart(room), "energy_chart", f"Supplied and metered energy by interval, {where}", height)
 
 
-def grid(room: ControlRoom, height: int) -> None:
-    """Every meter by feeder."""
+def grid(room: ControlRoom, height: int, on_open: Callable[[str, str], None] | None = None) -> None:
+    """The service territory and what happens on it."""
     st.markdown(f"**The grid** :gray[{_look.plain(_grid.title(room))}]")
-    alt = "Every meter by feeder, coloured and shaped by its state in the latest interval"
-    _live.show(_grid.chart(room), "grid_chart", alt, height)
+    _grid.show(room, height, LETTERS, on_open)

@@ -13,7 +13,7 @@ from gridlens_core.meters.patterns import PATTERN_WORDS, PATTERNS
 from pages import _data, _explain, _frame, _live, _look, _room
 
 # Heights in pixels; together they fill a screen of 1440 x 900.
-CARD_HEIGHT, SPARK_HEIGHT, CHART_HEIGHT, GRID_HEIGHT, STORY_HEIGHT = 160, 48, 206, 260, 281
+CARD_HEIGHT, SPARK_HEIGHT, CHART_HEIGHT, GRID_HEIGHT, STORY_HEIGHT = 160, 48, 146, 320, 281
 FOLLOW, ALL_FEEDERS = "Follow the event", "All feeders"
 DURATIONS = (30, 60, 120, 240)
 WINDOWS = (CHART_HOURS, 6, 3)  # hours of the chart
@@ -123,6 +123,15 @@ def rehearse() -> None:
     st.session_state["explain"] = wanted()
 
 
+def open_up(what: str, name: str) -> None:
+    """A click on the picture: a feeder gets the chart and the panel's aim, a meter tells what it recorded."""
+    st.session_state["grid_clicked"] = True
+    if what == "meter":
+        st.session_state["explain"] = _explain.OneMeter(name)
+        return
+    st.session_state["grid_opened"] = name
+
+
 @_frame.live
 def cards() -> None:
     with st.grid(6, min_column_width=150, gap="xsmall"):
@@ -167,7 +176,9 @@ def chart() -> None:
 
 @_frame.live
 def grid() -> None:
-    _room.grid(current_room(), GRID_HEIGHT)
+    _room.grid(current_room(), GRID_HEIGHT, open_up)
+    if st.session_state.pop("grid_clicked", False):
+        st.rerun()  # the chart and the panel too
 
 
 @_frame.live
@@ -269,15 +280,19 @@ def triggers() -> None:
         st.rerun()  # a dialog belongs to the page, not to the part that redraws
 
 
+if opened := st.session_state.pop("grid_opened", None):  # before the widgets that it sets are drawn
+    st.session_state["grid_feeder"] = st.session_state["chart_feeder"] = opened
+    if not _frame.controls_off():
+        st.session_state["event_feeder"] = opened
 to_explain = st.session_state.pop("explain", None)
 with st.container(gap="xsmall"):
     cards()
     left, right = st.columns([2, 1], gap="xsmall")
     with left.container(gap="xsmall"):
         with st.container(border=True, gap="xxsmall"):
-            chart()
-        with st.container(border=True, gap="xxsmall"):
             grid()
+        with st.container(border=True, gap="xxsmall"):
+            chart()
     with right.container(gap="xsmall"):
         with st.container(border=True, gap="xsmall"):
             triggers()

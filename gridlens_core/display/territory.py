@@ -25,6 +25,7 @@ FIRST_RING = 0.22  # share of the way from the substation to the edge without st
 SIDEWAYS, BEND = 0.84, 0.36  # of a sector's half width: how far streets reach, how far the trunk bends in all
 SLOPE, DOOR = 0.2, 0.17  # of the distance between two streets of one side
 FARTHEST_DOOR, FIRST_DOOR = 22.0, 0.24  # from the street; share of a street on which no house stands yet
+EDGE, OUTLINE = 1.13, 1.05  # how far an area reaches beyond its streets, sideways and outwards
 ANGLES = np.linspace(-0.5 * np.pi, 1.5 * np.pi, 1441)  # once around, from the top
 
 
@@ -32,11 +33,13 @@ ANGLES = np.linspace(-0.5 * np.pi, 1.5 * np.pi, 1441)  # once around, from the t
 class Streets:
     """One feeder: the line out of its substation, the streets that branch off it, and a transformer or more on each.
 
+    area : (k, 2), the outline of the part of the territory it serves
     trunk : (k, 2), from the substation outwards
     laterals : each (k, 2), from the trunk to the end of the street
     transformers : (k, 2)
     """
 
+    area: Points
     trunk: Points
     laterals: tuple[Points, ...]
     transformers: Points
@@ -122,6 +125,12 @@ class Sector:
         return np.asarray(self.centre + np.stack([r * np.cos(angle), r * np.sin(angle)], axis=-1))
 
     @property
+    def outline(self) -> Points:
+        """Around it: out along one edge, over the far end, and back along the other."""
+        out, over = np.linspace(0.04, OUTLINE, 6), np.linspace(-EDGE, EDGE, 9)
+        return np.concatenate([self.at(-EDGE, out), self.at(over, OUTLINE), self.at(EDGE, out[::-1])])
+
+    @property
     def size(self) -> float:
         """Its area, in square units."""
         r = np.linalg.norm(self.at(np.linspace(-1, 1, 15), np.ones(15)) - self.centre, axis=1)
@@ -201,7 +210,7 @@ def _lay(sector: Sector, n_meters: int, chances: NDArray[np.float64]) -> tuple[S
         for road, count in built
     ]
     laterals = tuple(road.at(np.linspace(0.0, float(_doors(count).max()), 7)) for road, count in built)
-    return Streets(trunk, laterals, _joined(transformers)), _joined(meters), _joined(doors)
+    return Streets(sector.outline, trunk, laterals, _joined(transformers)), _joined(meters), _joined(doors)
 
 
 @dataclass(frozen=True)
