@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from math import ceil, floor, log10
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import streamlit as st
@@ -20,12 +20,12 @@ from pages import _look
 ROOM_AHEAD = timedelta(hours=1)  # shown to the right of the grid clock, where events reach into
 MOST_TAGS = 3
 FONT_PX = 12
-TAG_PX = 18  # height of an event's name in the chart
+TAG_HEIGHT = 1.5  # of an event's name in the chart, in letters
 
 Spec = dict[str, Any]
 
 
-def show(spec: Spec, key: str, alt: str, height: int) -> None:
+def show(spec: Spec, key: str, alt: str, height: int | Literal["stretch"]) -> None:
     """Draws a chart with letters that can be read in the current theme."""
     defaults = {
         "textStyle": {"color": _look.ink(), "fontSize": FONT_PX},
@@ -65,7 +65,7 @@ def spark(card: Card) -> Spec:
     }
 
 
-def energy_chart(room: ControlRoom, without: bool = True, hours: float = CHART_HOURS) -> Spec:
+def energy_chart(room: ControlRoom, without: bool = True, hours: float = CHART_HOURS, letters: int = FONT_PX) -> Spec:
     """Supplied and metered energy by interval; the shaded gap is the loss, the bands are events."""
     zone, data = ZoneInfo(room.timezone), room.energy
     times = [_on_the_wall(moment, zone) for moment in data.read_at]
@@ -90,7 +90,7 @@ def energy_chart(room: ControlRoom, without: bool = True, hours: float = CHART_H
     rows = {event.id: row for row, event in enumerate(tagged)}
     series[0]["markArea"] = {
         "silent": True,
-        "data": [_band(event, zone, rows.get(event.id), room.grid_now) for event in shaded],
+        "data": [_band(event, zone, rows.get(event.id), room.grid_now, letters) for event in shaded],
     }
     series[0]["markLine"] = {
         "silent": True,
@@ -102,16 +102,16 @@ def energy_chart(room: ControlRoom, without: bool = True, hours: float = CHART_H
     ink = _look.ink()
     return {
         "useUTC": True,  # times are those of the utility's clocks, wherever the browser is
-        "grid": {"left": 18, "right": 8, "top": 28, "bottom": 2},
+        "grid": {"left": round(1.5 * letters), "right": 8, "top": round(2.4 * letters), "bottom": 2},
         "legend": {
             "data": [one["name"] for one in series if one["name"] and _stands_out(one, data)],
-            "left": 44,
+            "left": round(3.6 * letters),
             "top": 0,
             "icon": "roundRect",
             "itemWidth": 16,
             "itemHeight": 6,
             "itemGap": 8,
-            "textStyle": {"color": ink, "fontSize": FONT_PX},
+            "textStyle": {"color": ink, "fontSize": letters},
             "type": "scroll",
         },
         "tooltip": {"trigger": "axis", "valueFormatter": "%.1f kWh"},
@@ -119,7 +119,7 @@ def energy_chart(room: ControlRoom, without: bool = True, hours: float = CHART_H
             "type": "time",
             "min": _on_the_wall(room.grid_now - timedelta(hours=hours), zone),
             "max": _on_the_wall(room.grid_now + ROOM_AHEAD, zone),
-            "axisLabel": {"color": ink, "fontSize": FONT_PX, "formatter": "{HH}:{mm}"},
+            "axisLabel": {"color": ink, "fontSize": letters, "formatter": "{HH}:{mm}"},
             "splitLine": {"show": False},
         },
         "yAxis": {
@@ -127,11 +127,11 @@ def energy_chart(room: ControlRoom, without: bool = True, hours: float = CHART_H
             "min": 0,
             "max": _top(data),
             "splitNumber": 3,
-            "axisLabel": {"color": ink, "fontSize": FONT_PX, "showMaxLabel": False},
+            "axisLabel": {"color": ink, "fontSize": letters, "showMaxLabel": False},
             "name": "kWh per interval",
             "nameLocation": "middle",
-            "nameGap": 36,
-            "nameTextStyle": {"color": ink, "fontSize": FONT_PX},
+            "nameGap": 3 * letters,
+            "nameTextStyle": {"color": ink, "fontSize": letters},
         },
         "series": series,
     }
@@ -201,17 +201,17 @@ def _top(data: IntervalEnergy) -> float:
     return ceil(most / step) * step
 
 
-def _band(event: Event, zone: ZoneInfo, row: int | None, grid_now: datetime) -> list[Spec]:
+def _band(event: Event, zone: ZoneInfo, row: int | None, grid_now: datetime, letters: int) -> list[Spec]:
     """An event's window; its name stands in a row of its own, so that names never cover each other."""
     colour = _look.colour(event.event_type)
     end = min(event.ends_at, grid_now + ROOM_AHEAD)
     tag = {
         "show": row is not None,
-        "position": ["100%", TAG_PX * (row or 0)],
+        "position": ["100%", round(TAG_HEIGHT * letters * (row or 0))],
         "align": "right",
         "color": _look.ON_COLOUR,
         "backgroundColor": colour,
-        "fontSize": FONT_PX,
+        "fontSize": letters,
         "padding": [2, 4],
     }
     return [

@@ -1,7 +1,7 @@
 // Shows the picture of the grid, fits it to its place, zooms to where something happens and reports clicks. What is
 // drawn, and in which colours, is the server's: of a new picture only what changed is taken over.
 const MOST_ZOOM = 3.4, SECONDS = 0.9, LETTERS_ASIDE = 4.6, LETTERS_ABOVE = 1.7, MOST_STRETCH = 2.1, TAG_ASIDE = 9, TAG_ABOVE = 3.4;
-const EDGE_PX = 30, WIDE_PX = 1900;
+const EDGE_PX = 30, WIDE_PX = 1900, NARROW_PX = 520, NARROW_ASIDE_PX = 10;
 const known = new WeakMap();
 
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -165,10 +165,11 @@ class Picture {
     const { width, height } = this.stage.getBoundingClientRect(), taken = [];
     for (const group of this.svg.querySelectorAll(".tag, .named")) {
       const inner = group.firstElementChild, tag = group.classList.contains("tag");
-      const [x, y, w, h] = ["x", "y", "w", "h"].map((name) => inner.dataset[name] * this.share);
+      let [x, y, w, h] = ["x", "y", "w", "h"].map((name) => inner.dataset[name] * this.share);
       const ax = group.style.getPropertyValue("--x") * sx + tx, ay = group.style.getPropertyValue("--y") * sy + ty;
       const seen = tag || (0 <= ax && ax <= width && 0 <= ay && ay <= height);
       const left = seen ? Math.min(Math.max(ax + x, 3), Math.max(width - w - 3, 3)) : ax + x;
+      if (tag && width < NARROW_PX) y = y < -0.8 * h ? y : NARROW_ASIDE_PX; // under the street's end, not over it
       let top = seen ? Math.min(Math.max(ay + y, 3), Math.max(height - h - 3, 3)) : ay + y;
       for (const other of tag ? taken : [])
         if (left < other.left + other.w && other.left < left + w && top < other.top + other.h && other.top < top + h)

@@ -1,13 +1,15 @@
-"""The audience's view: large, read-only, and always where the presenter is. Nothing on it can be clicked."""
+"""The audience's view: large, read-only, and always where the presenter is. Clicks on it only zoom the picture."""
 
 import streamlit as st
 
 from gridlens_core import words
 from gridlens_core.display.branding import renamed
 from gridlens_core.display.cards import Card
-from pages import _data, _frame, _live, _look
+from gridlens_core.display.control_room import ControlRoom
+from pages import _data, _frame, _grid, _live, _look
 
-CHART_HEIGHT = 284
+GRID_HEIGHT, STORY_HEIGHT, LETTERS = 340, 210, 18
+MOST_LINES = 4  # of events; what else runs is counted
 
 tenant = _frame.tenant()
 director = _data.director(tenant)
@@ -31,24 +33,45 @@ def card(item: Card) -> None:
         st.markdown(f"#### :{_look.colour_name(item.cause)}[{_look.plain(item.change)}]", anchors=False)
 
 
+def story(room: ControlRoom) -> None:
+    """What happens, in a room of its own: one event in full, several as a list of lines."""
+    if len(room.running) <= 1:
+        st.markdown(f"#### {_look.plain(room.story)}", anchors=False)
+        return
+    newest_first = room.running[::-1]
+    for running in newest_first[:MOST_LINES]:
+        kind = running.event.kind
+        st.markdown(f"#### :{kind.colour_name}[{kind.icon}] {_look.plain(running.line)}", anchors=False)
+    if more := len(newest_first[MOST_LINES:]):
+        st.markdown(f"#### and {words.plural(more, 'other event')}", anchors=False)
+
+
 news = _data.news(tenant)
 st.session_state["drawn"] = news
 follow()
-with st.container(horizontal=True, vertical_alignment="center"):
-    st.markdown(f"**{_look.plain(brand.name)}**", width="content")
-    _frame.simulated(tenant)
-    at = _data.moment(tenant)
-    st.markdown(f"Grid clock **{words.clock_time(at.grid_now, at.timezone)}**", width="content")
+at = _data.moment(tenant)
 room = renamed(_data.control_room(at, None, True), brand)
 act = None if news.scene.act is None else director.story.acts[news.scene.act]
-st.title("The grid, live" if act is None else _look.plain(act.title), anchor=False)
-st.markdown(f"### {_look.plain(room.story)}", anchors=False)
-with st.grid(3, min_column_width=165, gap="xsmall"):
+with st.container(horizontal=True, vertical_alignment="center", gap="small", key="header"):
+    st.header("The grid, live" if act is None else _look.plain(act.title), anchor=False, width="stretch")
+    st.markdown(f"**{_look.plain(brand.name)}**", width="content")
+    _frame.simulated(tenant)
+    st.markdown(f"Grid clock **{words.clock_time(at.grid_now, at.timezone)}**", width="content")
+with st.grid(6, min_column_width=165, gap="xsmall"):
     for item in room.cards:
         card(item)
-with st.container(border=True, gap="xxsmall"):
-    where = room.feeder_id or "all feeders"
-    st.markdown(f"#### Supplied and metered energy, {_look.plain(where)}", anchors=False)
-    _live.show(
-        _live.energy_chart(room), "energy_chart", f"Supplied and metered energy by interval, {where}", CHART_HEIGHT
-    )
+left, right = st.columns([1, 1.6], gap="xsmall")
+with left.container(gap="xsmall", height="stretch"):
+    with st.container(border=True, gap="xsmall", height=STORY_HEIGHT, key="story_panel"):
+        story(room)
+    with st.container(border=True, gap="xxsmall", height="stretch"):
+        where = room.feeder_id or "all feeders"
+        st.markdown(f"#### Supplied and metered energy, {_look.plain(where)}", anchors=False)
+        _live.show(
+            _live.energy_chart(room, letters=LETTERS),
+            "energy_chart",
+            f"Supplied and metered energy by interval, {where}",
+            "stretch",
+        )
+with right.container(border=True, gap="xxsmall"):
+    _grid.show(room, GRID_HEIGHT, LETTERS, fills=True)

@@ -211,9 +211,8 @@ def triggers() -> None:
     news = _data.news(tenant)
     st.markdown("**Trigger an event**")
     left, right = st.columns(2, gap="xsmall")
-    left.selectbox(
-        "Feeder", feeders, key="event_feeder", index=min(6, len(feeders) - 1), disabled=locked, persist_state="session"
-    )
+    usual = 0 if "event_feeder" in st.session_state else min(6, len(feeders) - 1)
+    left.selectbox("Feeder", feeders, key="event_feeder", index=usual, disabled=locked, persist_state="session")
     right.selectbox(
         "Duration",
         DURATIONS,

@@ -65,7 +65,13 @@ def renamed(room: ControlRoom, brand: Brand) -> ControlRoom:
         meters=tuple(replace(meter, feeder_id=name(meter.feeder_id)) for meter in room.meters),
         feeder_loss_pct={name(feeder): loss for feeder, loss in room.feeder_loss_pct.items()},
         running=tuple(
-            replace(one, event=event(one.event), label=brand.in_words(one.label), story=brand.in_words(one.story))
+            replace(
+                one,
+                event=event(one.event),
+                label=brand.in_words(one.label),
+                story=brand.in_words(one.story),
+                line=brand.in_words(one.line),
+            )
             for one in room.running
         ),
         labels={key: replace(one, text=brand.in_words(one.text)) for key, one in room.labels.items()},

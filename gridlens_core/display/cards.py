@@ -58,7 +58,7 @@ def _at_risk(at: Moment) -> Card:
     a_year = sum(at.truth(event).kwh_a_year for event in thefts) * at.tariff_usd_per_kwh
     return Card(
         "at_risk", "Lost to theft today", words.dollars(stolen_kwh * at.tariff_usd_per_kwh),
-        f"{words.dollars(a_year)} a year at this rate" if thefts else "no theft running", bool(thefts),
+        f"{words.dollars(a_year)} a year" if thefts else "no theft running", bool(thefts),
         "theft" if thefts else None,
         "Ground truth of the emulator, not a KPI view: energy delivered but not recorded, times the tariff; and what a "
         "year of the running thefts would cost, at their severity and pattern.",

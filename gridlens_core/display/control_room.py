@@ -33,13 +33,14 @@ class MeterState:
 
 @dataclass(frozen=True)
 class RunningEvent:
-    """An event that is not over, with what it has done so far, in numbers and in a sentence or two."""
+    """An event that is not over, with what it has done so far, in numbers, in a sentence or two and in one line."""
 
     event: Event
     label: str
     truth: Truth
     time_left: str
     story: str
+    line: str
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ def control_room(at: Moment, feeder_id: str | None = None, *, follow: bool = Fal
 def _running(at: Moment, event: Event, labels: Mapping[str, Label]) -> RunningEvent:
     left = words.span(event.ends_at - max(at.grid_now, event.starts_at))
     label = labels[str(event.id)].text
-    return RunningEvent(event, label, at.truth(event), left, sentences.of_event(at, event, labels))
+    story, line = sentences.of_event(at, event, labels), sentences.line_of(at, event)
+    return RunningEvent(event, label, at.truth(event), left, story, line)
 
 
 def meter_states(at: Moment) -> tuple[MeterState, ...]:

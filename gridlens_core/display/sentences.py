@@ -77,6 +77,14 @@ def of_event(at: Moment, event: Event, labels: Mapping[str, Label]) -> str:
     return f"{where} since {since}, until {until}: not a type GridLens emulates."
 
 
+def line_of(at: Moment, event: Event) -> str:
+    """An event that is not over in one line, for a list of several."""
+    where = f"{capital(event.name)} on {event.where}"
+    if event.starts_at >= at.grid_now:
+        return f"{where} begins at {words.clock_time(event.starts_at, at.timezone, beside=at.grid_now)}"
+    return f"{where}{_cost(at, event, at.truth(event))}"
+
+
 def in_a_year(event: Event, truth: Truth, tariff_usd_per_kwh: float) -> str:
     """What a theft would cost in a year, with what that is worked out from."""
     usd = words.dollars(truth.kwh_a_year * tariff_usd_per_kwh)
