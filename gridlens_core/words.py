@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
@@ -10,7 +11,15 @@ from zoneinfo import ZoneInfo
 Number = float | int | Decimal
 
 UNKNOWN = "—"
+UNBROKEN = "\u00a0"
+# A number and its unit stay on one line.
+BEFORE_A_UNIT = re.compile(r"(?<=\d) (?=(?:%|pt|[kM]?Wh|V|min|h|d|s|ms)(?!\w))")
 DAYS_OF_A_NAME = 6  # the name of a weekday says which day it is
+
+
+def unbroken(text: str) -> str:
+    """A text in which no line ends between a number and its unit. Screens and briefs pass all they show through it."""
+    return BEFORE_A_UNIT.sub(UNBROKEN, text)
 
 
 def percent(value: Number | None, digits: int = 2) -> str:
@@ -121,6 +130,14 @@ def span(length: timedelta) -> str:
 def and_list(items: list[str]) -> str:
     """a, b and c"""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
+
+
+def lead(grid_now: datetime, wall: datetime) -> str:
+    """The same in short: (+2 h), or nothing where both clocks agree."""
+    off = grid_now - wall
+    if timedelta(minutes=-60) < off <= timedelta(minutes=1):
+        return ""
+    return f"(+{span(off)})" if off > timedelta() else f"(-{span(-off)})"
 
 
 def ahead(grid_now: datetime, wall: datetime) -> str:

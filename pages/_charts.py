@@ -17,6 +17,7 @@ from pages import _look
 CONFIG = {"displayModeBar": False, "scrollZoom": False}
 MOST_FEEDERS, MOST_DAY_NAMES = 12, 10
 TIMELINE_HOURS = 24
+LETTERS_PX = 12  # at least, of everything written in a chart
 TIMELINE_MARGIN = timedelta(hours=1)
 US_LOSS_PCT = 5.0  # US transmission and distribution, 2018-2022: EIA, FAQ 105
 
@@ -24,9 +25,10 @@ US_LOSS_PCT = 5.0  # US transmission and distribution, 2018-2022: EIA, FAQ 105
 def show(figure: go.Figure, key: str, alt: str) -> None:
     """Draws a figure with letters that can be read in the current theme."""
     ink = _look.ink()
-    figure.update_layout(font_color=ink)
-    figure.update_xaxes(tickfont_color=ink, title_font_color=ink)
-    figure.update_yaxes(tickfont_color=ink, title_font_color=ink)
+    letters = {"color": ink, "size": LETTERS_PX}
+    figure.update_layout(font=letters, legend_font=letters, hoverlabel_font_size=LETTERS_PX)
+    figure.update_xaxes(tickfont=letters, title_font=letters)
+    figure.update_yaxes(tickfont=letters, title_font=letters)
     st.plotly_chart(figure, key=key, config=CONFIG, alt=alt)
 
 

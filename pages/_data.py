@@ -12,6 +12,8 @@ import streamlit as st
 
 from gridlens_core.demo.demo import Demo
 from gridlens_core.demo.desk import rows_of
+from gridlens_core.demo.earlier import days_before, energy_before
+from gridlens_core.display import figures
 from gridlens_core.display.control_room import ControlRoom
 from gridlens_core.display.control_room import control_room as room_of
 from gridlens_core.errors import DatabaseUnavailableError, GridLensError
@@ -123,6 +125,13 @@ def fleet(tenant_id: str) -> Fleet:
 def control_room(at: Moment, feeder_id: str | None, follow: bool) -> ControlRoom:
     """The control room of a moment."""
     return room_of(at, feeder_id, follow=follow)
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def earlier_kwh(at: Moment, feeder_id: str | None, days: int, read_at: tuple[datetime, ...]) -> Sequence[float | None]:
+    """What was metered at the same times of an earlier day."""
+    rows = energy_before(demo().session, at, days)
+    return figures.earlier_kwh(rows, feeder_id, [days_before(moment, days, at.timezone) for moment in read_at])
 
 
 @lru_cache(maxsize=MOST_KEPT)

@@ -6,7 +6,7 @@ from datetime import datetime
 import streamlit as st
 
 from gridlens_core import words
-from gridlens_core.display import kpi_words
+from gridlens_core.display import figures, kpi_words
 from gridlens_core.explanation.catalogue import ALL
 from gridlens_core.explanation.receipts import Receipt
 from gridlens_core.explanation.rehearsal import Rehearsal
@@ -34,6 +34,7 @@ def path(rehearsal: Rehearsal, seen: Sequence[Observation], kpi: str, timezone: 
         ),
     }  # fmt: skip
     times = sorted({moment for values, *_ in paths.values() for moment in values})
+    low, high = figures.span_of((value for values, *_ in paths.values() for value in values.values()), kpi)
     ink = {"color": _look.ink(), "fontSize": _live.FONT_PX}
     return {
         "grid": {"left": 8, "right": 16, "top": 48, "bottom": 4, "containLabel": True},
@@ -47,7 +48,8 @@ def path(rehearsal: Rehearsal, seen: Sequence[Observation], kpi: str, timezone: 
         },
         "yAxis": {
             "type": "value",
-            "scale": True,
+            "min": low,
+            "max": high,
             "name": f"{label}, {unit}",
             "nameLocation": "end",
             "nameTextStyle": {**ink, "align": "left"},

@@ -18,7 +18,7 @@ from gridlens_core.explanation.rehearsal import Rehearsal
 from gridlens_core.explanation.trace import Observation
 from gridlens_core.explanation.why import Why
 from gridlens_core.meters.events import EVENT_KINDS, EVENT_TYPES, EventRequest
-from pages import _charts, _data, _frame, _look
+from pages import _charts, _data, _frame, _look, _tables
 
 value = kpi_words.value_of
 
@@ -109,7 +109,7 @@ def _rehearsal(tenant_id: str, request: EventRequest) -> None:
     st.markdown(
         f"**{event}**: what {len(found.cycles)} cycles would bring, by {words.clock_time(last.read_at, timezone)}"
     )
-    st.dataframe(
+    _tables.show(
         [
             {
                 "KPI": ALL[kpi].label,
@@ -120,8 +120,8 @@ def _rehearsal(tenant_id: str, request: EventRequest) -> None:
             for kpi in CARD_KPIS
             if last.kpis[kpi] is not None
         ],
-        hide_index=True,
-        alt="KPIs now, and after the rehearsed cycles with and without the event",
+        "rehearsal",
+        "KPIs now, and after the rehearsed cycles with and without the event",
     )
     kpi = found.event.kind.kpi
     if last.kpis[kpi] is not None:
@@ -160,13 +160,14 @@ def path(rehearsal: Rehearsal, seen: Sequence[Observation], kpi: str, timezone: 
         values = [one.kpis[kpi] for one in real]
         seen_at = [one.grid_now.astimezone(zone) for one in real]
         _line(figure, "real", seen_at, values, {"color": _look.SUPPLIED, "width": 3})
+    shown = [*with_event, *without, *(one.kpis[kpi] for one in real)]
     figure.update_traces(hovertemplate=f"%{{y:,.2f}} {unit}<extra>%{{fullData.name}}</extra>")
     figure.update_layout(
         height=height,
         margin={"l": 8, "r": 8, "t": 24, "b": 8},
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
         xaxis={"tickformat": "%H:%M", "nticks": 8},
-        yaxis={"title": f"{label}, {unit}", "tickformat": ",~r"},
+        yaxis={"title": f"{label}, {unit}", "tickformat": ",~r", "range": list(figures.span_of(shown, kpi))},
     )
     return figure
 
@@ -192,6 +193,13 @@ def meter(evidence: MeterEvidence, timezone: str, height: int) -> go.Figure:
         line={"color": _look.THEFT if evidence.named else _look.METERED, "width": 2.5, "shape": "vh"},
         hovertemplate="%{y:.3f} kWh recorded<extra></extra>",
     )  # fmt: skip
+    missing = [at for at, kwh in zip(times, evidence.recorded_kwh, strict=True) if kwh is None]
+    if missing:
+        figure.add_scatter(
+            x=missing, y=[0.0] * len(missing), name="no read", mode="markers",
+            marker={"symbol": "circle-open", "color": _look.OUTAGE, "size": 9, "line_width": 2},
+            hovertemplate="no read arrived<extra></extra>",
+        )  # fmt: skip
     figure.update_layout(
         height=height,
         margin={"l": 8, "r": 8, "t": 24, "b": 8},

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import wraps
-from time import sleep
+from time import monotonic, sleep
 from typing import Any, ParamSpec, TypeVar
 
 import streamlit as st
@@ -20,6 +20,8 @@ from pages._calm import unforeseen
 
 AUDIENCE = "audience"  # the address of the audience's view
 READY_TO_ACT = "A click starts the event and publishes its first interval."
+
+SAID_SECONDS = 6.0  # that the header says what a click on it did
 
 CLICK_FAILED = "That did not work; the server's log has the cause."
 
@@ -87,6 +89,7 @@ def header() -> None:
         )
         _status()
         simulated(tenant())
+        _said()
         if not unlocked():
             _unlock()
         st.button(
@@ -117,8 +120,9 @@ def _status() -> None:
         demo = _data.demo()
         st.markdown(
             f"Grid clock **{words.clock_time(at.grid_now, demo.settings.timezone)}**"
-            f" :gray[{words.ahead(at.grid_now, demo.session.clock())}]",
+            f" :gray[{_look.plain(words.lead(at.grid_now, demo.session.clock()))}]",
             width="content",
+            help=_look.tip(f"The grid's own time, {words.ahead(at.grid_now, demo.session.clock())}."),
         )
         kind = demo.session.site.title
         if at.pulse == news.pulse:
@@ -274,12 +278,12 @@ def _try_key() -> None:
     try:
         wait_s = demo.keys.wait_if_wrong(demo.session.api_key, given.encode(), peer())
     except GridLensError as error:
-        st.toast(_look.plain(error.message), icon=":material/lock:")
+        _say(_look.plain(error.message), ":material/lock:")
         return
     st.session_state["unlocked"] = wait_s is None
     if wait_s is not None:
         sleep(wait_s)  # holds up nobody but this browser
-        st.toast("That is not the key this server was started with.", icon=":material/lock:")
+        _say("That is not the key this server was started with.", ":material/lock:")
 
 
 def act(what: Callable[[], str]) -> bool:
@@ -312,4 +316,15 @@ def _reset() -> None:
         return f"Back to the baseline; {ended} ended." if _data.demo().session.site.may_put_right else f"{ended} ended."
 
     if act(reset):
-        st.toast("Reset is done.", icon=":material/restart_alt:")
+        _say("Reset is done.", ":material/restart_alt:")
+
+
+def _say(text: str, icon: str) -> None:
+    """Has the header say what a click on it did, beside the button and not over it."""
+    st.session_state["header_says"] = (text, icon, monotonic())
+
+
+def _said() -> None:
+    text, icon, at = st.session_state.get("header_says", ("", "", 0.0))
+    if text and monotonic() - at < SAID_SECONDS:
+        st.badge(text, icon=icon, color="gray")

@@ -60,6 +60,7 @@ def show(
                 "said": said(room),
                 "opens": on_open is not None,
             },
+            height="content" if fills else height,
             on_opened_change=opened,
         )
 

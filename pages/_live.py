@@ -50,7 +50,7 @@ def spark(card: Card) -> Spec:
                 "type": "line",
                 "data": [[place, value] for place, value in enumerate(card.spark)],
                 "showSymbol": False,
-                "connectNulls": True,
+                "connectNulls": False,  # an interval that was not seen is a gap
                 "silent": True,
                 "lineStyle": {"color": colour, "width": 2},
             },
@@ -65,8 +65,18 @@ def spark(card: Card) -> Spec:
     }
 
 
-def energy_chart(room: ControlRoom, without: bool = True, hours: float = CHART_HOURS, letters: int = FONT_PX) -> Spec:
-    """Supplied and metered energy by interval; the shaded gap is the loss, the bands are events."""
+def energy_chart(
+    room: ControlRoom,
+    without: bool = True,
+    hours: float = CHART_HOURS,
+    letters: int = FONT_PX,
+    compared: tuple[str, Sequence[float | None]] = ("", ()),
+) -> Spec:
+    """Supplied and metered energy by interval; the shaded gap is the loss, the bands are events.
+
+    letters : px
+    compared : the name of a further line, and its kWh in the intervals of the chart
+    """
     zone, data = ZoneInfo(room.timezone), room.energy
     times = [_on_the_wall(moment, zone) for moment in data.read_at]
     now = _on_the_wall(room.grid_now, zone)
@@ -85,6 +95,8 @@ def energy_chart(room: ControlRoom, without: bool = True, hours: float = CHART_H
         and any(running.event.starts_at < room.grid_now for running in room.running)
     ):
         series.append(_line("without events", times, data.honest_kwh, _look.quiet(), kind="dotted"))
+    if any(kwh is not None for kwh in compared[1]):
+        series.append(_line(compared[0], times, compared[1], _look.quiet(), kind="dashed"))
     shaded = [event for event in room.shaded if room.feeder_id is None or event.feeder_id in (None, room.feeder_id)]
     tagged = [event for event in shaded if event.ends_at > room.grid_now][-MOST_TAGS:] or shaded[-1:]
     rows = {event.id: row for row, event in enumerate(tagged)}
@@ -144,7 +156,7 @@ def _on_the_wall(moment: datetime, zone: ZoneInfo) -> int:
     return round((local.timestamp() + offset.total_seconds()) * 1000)
 
 
-def _line(name: str, times: Sequence[int], kwh: Sequence[float], colour: str, kind: str = "solid") -> Spec:
+def _line(name: str, times: Sequence[int], kwh: Sequence[float | None], colour: str, kind: str = "solid") -> Spec:
     return {
         "name": name,
         "type": "line",
@@ -157,15 +169,19 @@ def _line(name: str, times: Sequence[int], kwh: Sequence[float], colour: str, ki
     }
 
 
-def _intervals(times: Sequence[int], kwh: Sequence[float]) -> list[list[float | None]]:
+def _intervals(times: Sequence[int], kwh: Sequence[float | None]) -> list[list[float | None]]:
     """Points at the intervals' ends, for a line that steps at their starts; it breaks where an interval is missing."""
     step = min((later - earlier for earlier, later in pairwise(times)), default=0)
     points: list[list[float | None]] = []
     for before, time, value in zip((None, *times), times, kwh, strict=False):
         if before is None or time - before > step:
-            points += [[time - step - 1, None], [time - step, round(value, 3)]]
-        points.append([time, round(value, 3)])
+            points += [[time - step - 1, None], [time - step, _rounded(value)]]
+        points.append([time, _rounded(value)])
     return points
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
 
 
 def _area(name: str, times: Sequence[int], kwh: Sequence[float], colour: str) -> Spec:

@@ -72,7 +72,7 @@ STARTS_A_BLOCK = re.compile(r"^(\d*)([-+=.)])")  # a list, a rule, the underline
 def plain(text: str) -> str:
     """Text in which Markdown finds nothing to format, on one line: names are shown as they are, whatever is in them."""
     one_line = READ_TOGETHER.sub(lambda found: found[0] + JOINER, " ".join(text.split()))
-    return STARTS_A_BLOCK.sub(r"\1\\\2", SIGNS.sub(r"\\\1", one_line))
+    return words.unbroken(STARTS_A_BLOCK.sub(r"\1\\\2", SIGNS.sub(r"\\\1", one_line)))
 
 
 def code(text: str) -> str:

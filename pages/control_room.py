@@ -18,6 +18,8 @@ FOLLOW, ALL_FEEDERS = "Follow the event", "All feeders"
 DURATIONS = (30, 60, 120, 240)
 WINDOWS = (CHART_HOURS, 6, 3)  # hours of the chart
 AUTO_SECONDS = 5
+WITHOUT = "without events"
+COMPARE = {WITHOUT: 0, "yesterday": 1, "last week": 7}  # what the chart is compared with, and how many days ago it was
 
 tenant = _frame.tenant()
 feeders = _data.fleet(tenant).feeders
@@ -146,7 +148,7 @@ def chart() -> None:
     room = current_room()
     where = room.feeder_id or "all feeders"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"**Supplied and metered energy, {_look.plain(where)}**", width="stretch")
+        st.markdown(f"**Supplied and metered, {_look.plain(where)}**", width="stretch")
         hours = st.segmented_control(
             "Window",
             WINDOWS,
@@ -162,12 +164,21 @@ def chart() -> None:
             [FOLLOW, ALL_FEEDERS, *feeders],
             key="chart_feeder",
             label_visibility="collapsed",
-            width=170,
+            width=150,
             persist_state="session",
         )
-        without = st.toggle("Without events", value=True, key="chart_without", persist_state="session")
+        beside = st.segmented_control(
+            "Compare with",
+            COMPARE,
+            key="chart_compare",
+            default=WITHOUT,
+            label_visibility="collapsed",
+            persist_state="session",
+        )
+    days = COMPARE.get(beside or "", 0)
+    earlier = _data.earlier_kwh(_data.moment(tenant), room.feeder_id, days, room.energy.read_at) if days else ()
     _live.show(
-        _live.energy_chart(room, without, hours),
+        _live.energy_chart(room, beside == WITHOUT, hours, compared=(f"metered {beside}", earlier)),
         "energy_chart",
         f"Supplied and metered energy by interval, {where}",
         height=CHART_HEIGHT,
@@ -188,21 +199,29 @@ def story() -> None:
     if not room.running:
         st.markdown(_look.plain(room.story))
     for running in reversed(room.running):
-        with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
-            st.badge(
-                _look.plain(running.label),
-                icon=running.event.kind.icon,
-                color=running.event.kind.colour_name,
-            )
-            st.markdown(f":gray[{running.time_left} left]", width="stretch")
-            st.button(
-                "End now",
-                key=f"end_{running.event.id}",
-                on_click=end,
-                args=(running,),
-                disabled=_frame.controls_off(),
-            )
-        st.markdown(_look.plain(running.story))
+        _running(running)
+    if room.running:
+        newest = room.running[-1]
+        st.markdown(_look.plain(newest.story))
+
+
+def _running(running: RunningEvent) -> None:
+    """One line of an event that is not over; several of them stand below each other, with what the newest one does."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        st.badge(
+            _look.plain(running.label),
+            icon=running.event.kind.icon,
+            color=running.event.kind.colour_name,
+        )
+        st.markdown(f":gray[{_look.plain(running.time_left)} left]", width="stretch")
+        st.button(
+            "End now",
+            key=f"end_{running.event.id}",
+            on_click=end,
+            args=(running,),
+            help=_look.tip(running.line),
+            disabled=_frame.controls_off(),
+        )
 
 
 @_frame.live

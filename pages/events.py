@@ -8,7 +8,7 @@ from gridlens_core import words
 from gridlens_core.display import kpi_words
 from gridlens_core.explanation.catalogue import ALL
 from gridlens_core.explanation.receipts import Line, Receipt
-from pages import _charts, _data, _explain, _frame, _leave_behind, _look
+from pages import _charts, _data, _explain, _frame, _leave_behind, _look, _tables
 
 MOST_RECEIPTS = 8
 
@@ -32,7 +32,7 @@ def events() -> None:
         )
     with st.container(border=True):
         st.markdown("**Log** :gray[newest first]")
-        st.dataframe(
+        _tables.show(
             [
                 {
                     "Event": event.name,
@@ -45,8 +45,8 @@ def events() -> None:
                 }
                 for event in log
             ],
-            hide_index=True,
-            alt="Event log, newest first",
+            "events",
+            "Event log, newest first",
         )
 
 
@@ -69,10 +69,10 @@ def receipts() -> None:
                 )
                 st.markdown(_look.plain(receipt_words(receipt, timezone)), width="stretch")
             if receipt.lines:
-                st.dataframe(
+                _tables.show(
                     [receipt_row(line, str(event.id)) for line in receipt.lines],
-                    hide_index=True,
-                    alt=f"Receipt of {event.name} on {event.where}",
+                    f"receipt-{event.id}",
+                    f"Receipt of {event.name} on {event.where}",
                 )
 
 

@@ -6,7 +6,7 @@ from gridlens_core.database.schema import FEEDER_LOSS, OVERVIEW
 from gridlens_core.display import kpi_words
 from gridlens_core.display.labels import feeder_name
 from gridlens_core.explanation.catalogue import CATALOGUE
-from pages import _charts, _data, _frame, _look
+from pages import _charts, _data, _frame, _look, _tables
 
 tenant = _frame.tenant()
 
@@ -45,29 +45,21 @@ def losses() -> None:
     with st.container(border=True):
         st.markdown("**Feeders today** :gray[from the feeder-loss view, largest loss first]")
         is_local = _data.demo().settings.is_local
-        st.dataframe(
+        number = st.column_config.NumberColumn
+        _tables.show(
             [row | {"name": feeder_name(row["feeder_id"], is_local=is_local)} for row in of_today],
-            hide_index=True,
-            height=300,
-            column_order=[
-                "feeder_id",
-                *(["name"] if is_local else []),
-                "loss_pct",
-                "loss_kwh",
-                "supplied_kwh",
-                "metered_kwh",
-                "read_success_pct",
-            ],
-            column_config={
+            "feeders",
+            "Loss, supplied and metered energy by feeder today",
+            {
                 "feeder_id": "Feeder",
-                "name": "Name",
-                "loss_pct": st.column_config.NumberColumn("Loss, % of supplied", format="%.2f"),
-                "loss_kwh": st.column_config.NumberColumn("Loss, kWh", format="%.1f"),
-                "supplied_kwh": st.column_config.NumberColumn("Supplied, kWh", format="%.1f"),
-                "metered_kwh": st.column_config.NumberColumn("Metered, kWh", format="%.1f"),
-                "read_success_pct": st.column_config.NumberColumn("Read success, %", format="%.1f"),
+                **({"name": "Name"} if is_local else {}),
+                "loss_pct": number("Loss, % of supplied", format="%.2f"),
+                "loss_kwh": number("Loss, kWh", format="%.1f"),
+                "supplied_kwh": number("Supplied, kWh", format="%.1f"),
+                "metered_kwh": number("Metered, kWh", format="%.1f"),
+                "read_success_pct": number("Read success, %", format="%.1f"),
             },
-            alt="Loss, supplied and metered energy by feeder today",
+            height=300,
         )
 
 

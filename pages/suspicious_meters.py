@@ -11,7 +11,7 @@ from gridlens_core.database.schema import OVERVIEW, SUSPICIOUS
 from gridlens_core.explanation.detection import Score, session_score
 from gridlens_core.explanation.moment import Moment
 from gridlens_core.explanation.receipts import Receipt
-from pages import _charts, _data, _explain, _frame, _look
+from pages import _charts, _data, _explain, _frame, _look, _tables
 
 ISSUE_LOOK = {
     "CONSUMPTION_DROP": ("consumption drop", _look.THEFT),
@@ -58,13 +58,12 @@ def suspicious() -> None:
                 "Nobody is named. A meter is named when its feeder loses more than usual, or its voltage is low."
             )
             return
-        st.dataframe(
+        _tables.show(
             [row | {"issue": looks[str(row.get("issue"))][0]} for row in named],
-            hide_index=True,
+            "suspicious-meters",
+            "Meters named today with issue and evidence",
+            {"meter_id": "Meter", "feeder_id": "Feeder", "issue": "Issue", "evidence": "Evidence"},
             height=340,
-            column_order=["meter_id", "feeder_id", "issue", "evidence"],
-            column_config={"meter_id": "Meter", "feeder_id": "Feeder", "issue": "Issue", "evidence": "Evidence"},
-            alt="Meters named today with issue and evidence",
         )
 
 
@@ -99,11 +98,7 @@ def scores() -> None:
         if not receipts:
             st.caption("Nothing to score yet: thefts and voltage sags are scored as soon as they are published.")
             return
-        st.dataframe(
-            [score_row(one) for one in receipts],
-            hide_index=True,
-            alt="Detection score of each event",
-        )
+        _tables.show([score_row(one) for one in receipts], "detection", "Detection score of each event")
         st.caption(session_words([one.score for one in receipts if one.score is not None]))
 
 
@@ -114,8 +109,8 @@ def score_row(receipt: Receipt) -> dict[str, object]:
     return {
         "Event": _look.called(receipt.event),
         "Meters": score.meters,
-        "Right of those named": words.share(score.precision),
-        "Named of those touched": words.share(score.recall),
+        "Named rightly": words.share(score.precision),
+        "Found of all touched": words.share(score.recall),
         "Cycles to detection": words.count(score.cycles_to_detection),
         "Lost before detection": words.dollars(lost) if receipt.event.event_type == "theft" else "nothing is stolen",
     }

@@ -8,6 +8,7 @@ from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
+from gridlens_core.words import UNBROKEN
 from pages._look import JOINER
 
 # A story of a utility's own, in three acts.
@@ -62,7 +63,7 @@ def quoted(text: str) -> str:
 
 def shown(markdown: object) -> str:
     """A text as a browser shows it: without the signs that keep Markdown from reading it."""
-    return re.sub(r"\\([^A-Za-z0-9\s])", r"\1", str(markdown)).replace(JOINER, "")
+    return re.sub(r"\\([^A-Za-z0-9\s])", r"\1", str(markdown)).replace(JOINER, "").replace(UNBROKEN, " ")
 
 
 def button(app: AppTest, key: str) -> Any:

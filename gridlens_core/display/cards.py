@@ -11,6 +11,7 @@ from gridlens_core import words
 from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES
 from gridlens_core.display import kpi_words
 from gridlens_core.display.figures import by_interval
+from gridlens_core.display.labels import SEVERAL
 from gridlens_core.explanation.catalogue import CARD_KPIS, CATALOGUE
 from gridlens_core.explanation.kpis import why_absent
 from gridlens_core.explanation.moment import Moment
@@ -18,6 +19,7 @@ from gridlens_core.explanation.why import Why, total
 from gridlens_core.meters.events import kind_of
 
 SPARK_POINTS = 24
+MOST_CAUSES, LONGEST_CAUSES = 2, 18  # that a card has room for, events and letters; more are "several events"
 SPARK_STEP = timedelta(minutes=DEFAULT_INTERVAL_MINUTES)
 
 
@@ -114,4 +116,5 @@ def change_of(at: Moment, why: Why | None) -> tuple[str, bool, str | None]:
     pulling.sort(key=lambda one: abs(one.change), reverse=True)
     causes = [known.get(one.event_id, "") for one in pulling]
     named = list(dict.fromkeys(kind_of(cause).word for cause in causes))
-    return f"{'' if why.exact else 'about '}{text} {words.and_list(named)}", True, causes[0]
+    several = len(named) > MOST_CAUSES or len(words.and_list(named)) > LONGEST_CAUSES
+    return f"{'' if why.exact else 'about '}{text} {SEVERAL if several else words.and_list(named)}", True, causes[0]

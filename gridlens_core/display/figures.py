@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
+from math import ceil, floor, log10
 
 import numpy as np
 
+from gridlens_core import words
 from gridlens_core.display import kpi_words
 from gridlens_core.display.labels import Label
 from gridlens_core.explanation.catalogue import ALL
@@ -92,6 +94,30 @@ def axis(bars: Sequence[Bar], kpi: str) -> tuple[float, float]:
     least = ALL[kpi].least_span
     room = max(high - low, abs(high) * 0.01, least)
     return (low - room * 0.6 if low > 4 * room else min(0.0, low * 1.15)), high + room * 0.35
+
+
+def span_of(values: Iterable[words.Number | None], kpi: str) -> tuple[float, float]:
+    """The axis of a KPI's path: around its values, and never so narrow that a small change looks like a large one.
+    The smallest span of every KPI is in the catalogue."""
+    known = [float(value) for value in values if value is not None] or [0.0]
+    least, spread = ALL[kpi].least_span, max(known) - min(known)
+    room = max(least - spread, 0) / 2 + 0.08 * spread
+    low, high = min(known) - room, max(known) + room
+    if low < 0 <= min(known):
+        low, high = 0.0, high - low
+    unit = 10.0 ** floor(log10((high - low) / 2))
+    return round(floor(low / unit) * unit, 9), round(ceil(high / unit) * unit, 9)
+
+
+def earlier_kwh(
+    rows: Sequence[FeederInterval], feeder_id: str | None, wanted: Sequence[datetime]
+) -> tuple[float | None, ...]:
+    """What one feeder, or all together, metered in given intervals; None where there is nothing."""
+    found: dict[datetime, float] = {}
+    for row in rows:
+        if feeder_id in (None, row.feeder_id):
+            found[row.read_at] = found.get(row.read_at, 0.0) + row.metered_kwh
+    return tuple(found.get(moment) for moment in wanted)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ POINTING_DOWN = "M-8 -7L8 -7L0 7Z"
 METER_LOOK: Mapping[str, MeterLook] = {
     "normal": MeterLook("normal", colours.NORMAL, DOT, 2.6),
     "named": MeterLook("suspicious", colours.THEFT, CROSS, 5.4),
-    "low-voltage": MeterLook("low voltage", colours.SAG, POINTING_DOWN, 5.6),
+    "low-voltage": MeterLook("low-voltage interval", colours.SAG, POINTING_DOWN, 5.6),
     "silent": MeterLook("no read", colours.OUTAGE, DOT, 4.2, hollow=True),
 }
 
@@ -230,7 +230,7 @@ def _told(room: ControlRoom, feeder: str, name: str, events: Sequence[RunningEve
     if newest == "comms-outage" and states["silent"]:
         yield f"{words.plural(states['silent'], 'meter')} silent"
     elif newest == "voltage-sag" and states["low-voltage"]:
-        yield f"{words.plural(states['low-voltage'], 'meter')} low"
+        yield f"{words.plural(states['low-voltage'], 'low-voltage interval')}"
     elif newest == "theft" and loss is not None:
         yield f"loss today {words.percent(loss, 1)}"
 

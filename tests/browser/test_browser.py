@@ -119,7 +119,7 @@ def test_a_sag_click_moves_the_voltage(visit: Visit) -> None:
     visit.says("Voltage sag on FEEDER_3")
     expect(visit.card("voltage_compliance_pct").change).to_have_text(re.compile(r"-\d.* pt sag"), timeout=PATIENCE_MS)
     expect(visit.keyed("story_panel")).to_contain_text("under 114 V")
-    expect(visit.keyed("grid_chart")).to_contain_text("low voltage")
+    expect(visit.keyed("grid_chart")).to_contain_text("low-voltage interval")
 
 
 def test_an_outage_click_moves_read_success_and_not_the_loss(visit: Visit) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from helpers import FROZEN
 
-from gridlens_core.display.figures import OTHER_EVENTS, waterfall
+from gridlens_core.demo.earlier import days_before
+from gridlens_core.display.figures import OTHER_EVENTS, earlier_kwh, span_of, waterfall
 from gridlens_core.display.labels import Label
+from gridlens_core.explanation.catalogue import ALL
+from gridlens_core.explanation.energy import FeederInterval
 from gridlens_core.explanation.why import Effect, Why
 
 
@@ -54,3 +58,30 @@ def test_the_printed_parts_add_up_to_the_printed_movement(before: str, parts: tu
     bars = waterfall(some, labels(some))
     first, *steps, last = [Decimal(bar.text.split()[0]) for bar in bars]
     assert first + sum(steps) == last
+
+
+@pytest.mark.parametrize("kpi", [pytest.param(kpi, id=kpi) for kpi in ALL])
+@pytest.mark.parametrize("level", [0.0, 2.71, 50.0, 99.9])
+def test_a_small_change_is_no_plunge_on_any_kpis_axis(kpi: str, level: float) -> None:
+    low, high = span_of([level, None, level + ALL[kpi].least_span / 40], kpi)
+    assert low <= level <= level + ALL[kpi].least_span / 40 <= high
+    assert high - low >= ALL[kpi].least_span
+    assert low >= 0
+
+
+def test_a_large_change_fills_its_axis() -> None:
+    assert span_of([2.4, 9.8], "loss_pct") == (1.0, 11.0)
+    assert span_of([], "loss_pct")[0] == 0
+
+
+def test_the_same_times_of_an_earlier_day_are_those_on_the_clocks() -> None:
+    # On 2 November 2025 the clocks of Chicago went back: the day before is 25 hours away.
+    noon = datetime(2025, 11, 2, 18, tzinfo=UTC)
+    assert days_before(noon, 1, "America/Chicago") == datetime(2025, 11, 1, 17, tzinfo=UTC)
+
+
+def test_energy_that_was_not_there_stays_unknown() -> None:
+    rows = [FeederInterval("F1", FROZEN, 2.0), FeederInterval("F2", FROZEN, 3.0)]
+    later = FROZEN + timedelta(minutes=15)
+    assert earlier_kwh(rows, None, [FROZEN, later]) == (5.0, None)
+    assert earlier_kwh(rows, "F2", [FROZEN]) == (3.0,)

@@ -17,6 +17,7 @@ from gridlens_core.display import territory_svg
 from gridlens_core.display.control_room import ControlRoom, MeterState
 from gridlens_core.meters.events import Event
 
+LOW = "1 low-voltage interval"
 FRAME = territory_svg.Frame(800, 400)
 
 
@@ -67,7 +68,7 @@ def test_every_meter_is_marked_by_its_state() -> None:
     marks = Counter(one.get("href") for one in parts(territory_svg.svg(some, FRAME), "mark"))
     assert marks == {"#t-normal": 9, "#t-named": 1, "#t-low-voltage": 1, "#t-silent": 1}
     assert ("t-silent", "no read 1") in territory_svg.legend(some)
-    assert "1 suspicious, 1 low voltage and 1 no read" in territory_svg.in_words(some)
+    assert "1 suspicious, 1 low-voltage interval and 1 no read" in territory_svg.in_words(some)
 
 
 @pytest.mark.parametrize(
@@ -75,9 +76,7 @@ def test_every_meter_is_marked_by_its_state() -> None:
     [
         pytest.param(event("theft", "F1"), {}, ["F1", "theft 70 %", "loss today 8.3 %"], id="theft"),
         pytest.param(event("comms-outage", "F1"), {0: "silent"}, ["F1", "comms outage", "1 meter silent"], id="out"),
-        pytest.param(
-            event("voltage-sag", "F1"), {0: "low-voltage"}, ["F1", "voltage sag 70 %", "1 meter low"], id="low"
-        ),
+        pytest.param(event("voltage-sag", "F1"), {0: "low-voltage"}, ["F1", "voltage sag 70 %", LOW], id="low"),
     ],
 )
 def test_an_event_is_a_tag_on_its_feeder_in_its_colour(
