@@ -3,7 +3,8 @@ Many rows travel by COPY into a temporary table, few, or those of a role without
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
 
@@ -18,6 +19,7 @@ from gridlens_core.meters.profiles import Ints
 
 COPIED_FROM = 1_000  # rows of a batch; a temporary table costs as much as an array of so many
 TEMPORARY = "gridlens_reads"
+NEEDS_ESCAPE = re.compile(r"[\\\t\n\r]")
 # What travels: energies in millionths of a kWh and voltages in tenths of a volt, both exact as whole numbers.
 TRAVELS = {"meter_id": "text", "feeder_id": "text", "interval": "integer", "mwh": "bigint", "dv": "integer"}
 NO_VOLTS = -1
@@ -48,6 +50,15 @@ class _Batch:
             "dv": list(map(str, self.dv.tolist())),
         }
 
+    def lines(self, reads: Reads) -> Iterator[str]:
+        """Its rows as COPY reads them."""
+        ids, feeders = _escaped(reads.fleet.meter_ids), _escaped(reads.fleet.feeder_ids)
+        columns = (one.tolist() for one in (self.meter, self.interval + 1, self.mwh, self.dv))
+        return (
+            f"{ids[number]}\t{feeders[number]}\t{interval}\t{mwh}\t{dv}"
+            for number, interval, mwh, dv in zip(*columns, strict=True)
+        )
+
 
 def insert_reads(connection: sa.Connection, schema: Schema, reads: Reads, batch_rows: int) -> int:
     """Inserts the reads that were sent and are not there yet; returns how many the server says went in."""
@@ -59,12 +70,11 @@ def insert_reads(connection: sa.Connection, schema: Schema, reads: Reads, batch_
     }
     inserted = 0
     for batch in _batches(reads, sent, batch_rows):
-        columns = batch.columns(reads)
         if schema.may_use_temporary and len(batch.meter) >= COPIED_FROM:
-            _copy(connection, columns)
+            _copy(connection, batch.lines(reads))
             inserted += connection.execute(_statement(schema, f"pg_temp.{TEMPORARY}"), values).rowcount
         else:
-            arrays = {name: _array(column) for name, column in columns.items()}
+            arrays = {name: _array(column) for name, column in batch.columns(reads).items()}
             given = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in TRAVELS.items())
             inserted += connection.execute(_statement(schema, f"unnest({given})"), {**values, **arrays}).rowcount
     return inserted
@@ -92,22 +102,20 @@ def _batches(reads: Reads, sent: Flags, batch_rows: int) -> Iterator[_Batch]:
         yield _Batch(meter[rows], interval[rows], mwh[rows], dv[rows])
 
 
-def _copy(connection: sa.Connection, columns: dict[str, list[str]]) -> None:
+def _copy(connection: sa.Connection, lines: Iterator[str]) -> None:
     """Fills the temporary table with a batch alone."""
     kinds = ", ".join(f"{name} {kind}" for name, kind in TRAVELS.items())
     connection.exec_driver_sql(
         f"CREATE TEMPORARY TABLE IF NOT EXISTS {TEMPORARY} ({kinds}) ON COMMIT DROP; TRUNCATE pg_temp.{TEMPORARY}"
     )
-    ids = (_escaped(columns[name]) for name in ("meter_id", "feeder_id"))
-    lines = map("\t".join, zip(*ids, columns["interval"], columns["mwh"], columns["dv"], strict=True))
     cursor = connection.connection.cursor()
     cursor.copy_expert(f"COPY pg_temp.{TEMPORARY} FROM STDIN", StringIO("\n".join(lines)))
     cursor.close()
 
 
-def _escaped(texts: list[str]) -> list[str]:
+def _escaped(texts: Sequence[str]) -> Sequence[str]:
     """Text as COPY reads it; most names need nothing."""
-    if not set("".join(texts)) & set("\\\t\n\r"):
+    if not NEEDS_ESCAPE.search("".join(texts)):
         return texts
     signs = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
     return [text.translate(signs) for text in texts]
