@@ -10,6 +10,7 @@ import numpy as np
 
 from gridlens_core.meters.load_model import ACTIVITY, HonestReads, honest_reads
 from gridlens_core.meters.noise import Flags, Hashes, Windows, counter_hash, field
+from gridlens_core.meters.past_days import PastDays, past_day_wh
 from gridlens_core.meters.profiles import QUARTERS_PER_DAY, SLOT_MINUTES, Floats, Ints, local_quarters
 from gridlens_core.meters.traits import MeterTraits
 
@@ -39,6 +40,7 @@ class Habits:
     memory : slots over which a deviation of larger scatter lasts, one of NOISE_CV
     weekend : energy of a day of the weekend over that of a weekday
     minutes : interval of the history's newest reads, in most meters
+    days : whole days of the past, from which meters of larger scatter go on; None where none are kept
     """
 
     mean_wh: Floats
@@ -50,6 +52,7 @@ class Habits:
     memory: Ints | None = None
     weekend: Floats | None = None
     minutes: int = SLOT_MINUTES
+    days: PastDays | None = None
 
     def take(self, index: Any) -> Habits:
         """Some of the meters."""
@@ -62,6 +65,7 @@ class Habits:
             mirrored=self.mirrored[index],
             memory=None if self.memory is None else self.memory[index],
             weekend=None if self.weekend is None else self.weekend[index],
+            days=None if self.days is None else self.days.take(index),
         )
 
     @property
@@ -78,7 +82,8 @@ def persistent_noise(traits: MeterTraits, first_slot: int, n_slots: int, length:
 
 
 def habit_reads(traits: MeterTraits, habits: Habits, first_slot: int, n_slots: int, timezone: str) -> HonestReads:
-    """Honest reads that continue a history: usual energy of the quarter hour, times noise of the same scatter.
+    """Honest reads that continue a history: the meter's own past days where its reads scatter much, else the usual
+    energy of the quarter hour times noise of the same scatter.
 
     The voltage is that of the load model, moved to the history's own mean, and scaled where its base is not 120 V.
 
@@ -94,9 +99,14 @@ def habit_reads(traits: MeterTraits, habits: Habits, first_slot: int, n_slots: i
         weight = np.where(habits.mirrored, -habits.scatter, habits.scatter)[even, None] / NOISE_CV[1]
         pair = replace(traits.take(even), key=habits.noise_key[even], phase=np.zeros(int(even.sum()), np.int64))
         wh[even] *= np.maximum(1.0 + weight * (persistent_noise(pair, first_slot, n_slots, 1) - 1.0), 0.0)
+    again = ~even & (habits.days.enough if habits.days is not None else False)
+    if habits.days is not None and again.any():
+        days, mean_wh = habits.days.take(again), habits.mean_wh[again]
+        wh[again] = past_day_wh(days, traits.key[again], mean_wh, first_slot, local)
     memory = np.full(len(wh), USUAL_MEMORY) if habits.memory is None else habits.memory
-    for length in np.unique(memory[~even]).tolist():
-        these = ~even & (memory == length)
+    rest = ~even & ~again
+    for length in np.unique(memory[rest]).tolist():
+        these = rest & (memory == length)
         weight = np.minimum(habits.scatter[these] / NOISE_CV[length], 1.0)[:, None]
         wh[these] *= 1.0 + weight * (persistent_noise(traits.take(these), first_slot, n_slots, length) - 1.0)
     voltage_dv = honest_reads(traits, first_slot, n_slots, timezone).voltage_dv

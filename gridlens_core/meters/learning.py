@@ -11,6 +11,7 @@ import numpy as np
 
 from gridlens_core.meters.habits import is_weekend
 from gridlens_core.meters.noise import Flags
+from gridlens_core.meters.past_days import PastDays, days_to_keep, past_days
 from gridlens_core.meters.profiles import QUARTERS_PER_DAY, SLOT_MINUTES, Floats, Ints, local_quarters
 
 HOURS = 24
@@ -118,6 +119,7 @@ class Learned:
     mean_v : usual voltage, NaN where there is none
     reads : (n_meters, 24) reads by hour; minutes : of its newest reads
     odd : reads left out as no energy
+    days : whole days of the past, None where the fleet is too large to keep them
     """
 
     mean_wh: Floats
@@ -129,6 +131,7 @@ class Learned:
     reads: Floats
     minutes: Ints
     odd: int
+    days: PastDays | None = None
 
     @classmethod
     def joined(cls, parts: Sequence[Learned]) -> Learned:
@@ -143,8 +146,11 @@ class Learned:
         return replace(self, **{one.name: getattr(self, one.name)[chosen] for one in fields(self)[:-1]})
 
 
-def learn(past: Past, n_meters: int, timezone: str) -> Learned:
-    """Habits of the meters, from all reads of `past`."""
+def learn(past: Past, n_meters: int, timezone: str, fleet_meters: int | None = None) -> Learned:
+    """Habits of the meters, from all reads of `past`.
+
+    fleet_meters : of the whole fleet where these are some of them; it decides how many days are kept
+    """
     length, own = interval_lengths(past, n_meters)
     usable = ~np.isnan(past.kwh) & (length > 0)
     odd = _odd(past, usable, length, n_meters)
@@ -156,6 +162,7 @@ def learn(past: Past, n_meters: int, timezone: str) -> Learned:
     weekend = is_weekend(quarter)
     hour = quarter % QUARTERS_PER_DAY // 4
     factor = _weekend_factor(meter, wh, slots, weekend, n_meters)
+    of_day = wh
     wh = wh / np.where(weekend, factor[meter], 1.0)
     cell = meter * HOURS + hour
     energy = np.bincount(cell, wh, n_meters * HOURS).reshape(-1, HOURS)
@@ -170,9 +177,12 @@ def learn(past: Past, n_meters: int, timezone: str) -> Learned:
     spread = np.sqrt(np.bincount(meter, rest * rest, n_meters) / count)
     size = np.abs(mean).mean(axis=1)
     counts = np.bincount(cell, minlength=n_meters * HOURS).reshape(-1, HOURS).astype(np.float64)
+    interval = int(np.bincount(own[own > 0]).argmax()) if (own > 0).any() else 0
+    kept = days_to_keep(fleet_meters or n_meters, interval)
+    days = past_days(meter, quarter, of_day, minutes, mean_wh, (kept, interval)) if kept else None
     return Learned(
         mean_wh, level, spread / np.where(size > 0, size, 1), _memory(meter, rest, minutes, n_meters), factor,
-        _mean_volts(past, n_meters), counts, own, int(odd.sum()),
+        _mean_volts(past, n_meters), counts, own, int(odd.sum()), days,
     )  # fmt: skip
 
 

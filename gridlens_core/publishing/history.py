@@ -241,6 +241,7 @@ def habits_from(fleet: Fleet, learned: Learned) -> Habits:
         learned.memory,
         learned.weekend,
         mode(known) if known else SLOT_MINUTES,
+        learned.days,
     )
 
 
