@@ -54,14 +54,14 @@ PLAIN = FeederKind()
 # distributors is 4.07 %.
 KINDS = (
     FeederKind("Maple Avenue", 0.85, 0.80, 0.06, (), 0.0110, 0.0110),
-    FeederKind("Lakeview", 1.30, 0.95, 0.05, ("school",), 0.0125, 0.0150),
+    FeederKind("Lakeview", 1.30, 0.95, 0.05, ("school",), 0.0125, 0.0150, 3.0),
     FeederKind("Quarry Road", 0.30, 1.10, 0.10, ("workshop",), 0.0190, 0.0240, 1.0, 0.3),
     FeederKind("Market Square", 1.15, 0.60, 0.28, (), 0.0090, 0.0070),
     FeederKind("Northgate", 2.00, 0.90, 0.07, ("school",), 0.0115, 0.0130),
     FeederKind("Mill Street", 0.40, 0.65, 0.20, ("workshop",), 0.0100, 0.0085),
     FeederKind("Oak Hill"),
-    FeederKind("Cedar Valley", 0.45, 1.15, 0.04, (), 0.0200, 0.0290, 3.0, 0.4),
-    FeederKind("Riverside", 1.55, 1.05, 0.08, (), 0.0150, 0.0180, 4.0),
+    FeederKind("Cedar Valley", 0.45, 1.15, 0.04, (), 0.0200, 0.0290, 5.0, 0.4),
+    FeederKind("Riverside", 1.55, 1.05, 0.08, (), 0.0150, 0.0180),
     FeederKind("Hillcrest", 1.00, 0.85, 0.04, (), 0.0110, 0.0090),
 )
 

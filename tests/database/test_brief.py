@@ -27,6 +27,7 @@ from gridlens_core.leave_behind.brief import Brief, brief_of, file_stem, just_sh
 from gridlens_core.leave_behind.brief_html import brief_html
 from gridlens_core.leave_behind.slides import brief_slides
 from gridlens_core.meters.events import EventRequest
+from gridlens_core.meters.feeders import feeder_sizes
 
 HOSTILE = "<script>alert('7')</script>&\"_" + "LONG_" * 12
 VOID = ("meta", "br", "img", "link", "hr", "input")
@@ -126,7 +127,8 @@ def test_the_score_is_the_sum_of_the_receipts(brief: Brief) -> None:
     scores = [one.score for one in brief.receipts if one.score]
     assert brief.score is not None
     assert brief.score.found == sum(score.found for score in scores)
-    assert brief.score.meters == 2 * SMALL_FLEET["meters_per_feeder"]
+    sizes = feeder_sizes(SMALL_FLEET["feeders"], SMALL_FLEET["meters_per_feeder"])
+    assert brief.score.meters == sizes[1] + sizes[6]  # FEEDER_2 and FEEDER_7
     assert f"named {brief.score.found} of {brief.score.meters} meters" in brief_words.detection(brief)
 
 

@@ -18,7 +18,7 @@ BARE = synthetic_fleet("T", feeders=2, meters_per_feeder=METERS // 2, seed=7, ti
 
 
 def reads_of(minutes: int, seed: int = 1) -> np.ndarray:
-    """(METERS, DAYS, steps) restless reads [Wh]; a day's mean tells which day it was, weekends are three times higher."""
+    """(METERS, DAYS, steps) restless reads [Wh]; its mean tells which day it was, weekends are three times higher."""
     rng = np.random.default_rng(seed)
     steps = 24 * 60 // minutes
     noise = rng.lognormal(sigma=0.6, size=(METERS, DAYS, steps))
