@@ -36,11 +36,11 @@ class Settings(BaseSettings):
     tenants: Annotated[tuple[str, ...], NoDecode] = Field(
         ("DEMO_TENANT",), alias="GRIDLENS_TENANTS", description="tenants that may be shown and emulated"
     )
-    feeders: int = Field(10, ge=1, le=200, alias="GRIDLENS_FEEDERS", description="feeders of the synthetic fleet")
+    feeders: int = Field(10, ge=1, le=1000, alias="GRIDLENS_FEEDERS", description="feeders of the synthetic fleet")
     meters_per_feeder: int = Field(
         40,
         ge=1,
-        le=2000,
+        le=10_000,
         alias="GRIDLENS_METERS_PER_FEEDER",
         description="meters on each feeder of the synthetic fleet",
     )

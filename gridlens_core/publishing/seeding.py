@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import date, datetime, timedelta
+from time import monotonic
 from typing import Protocol
 
 import sqlalchemy as sa
@@ -26,6 +27,7 @@ from gridlens_core.errors import DatabaseNotReadyError, GridLensError, NotOnExis
 from gridlens_core.meters.emulator import Span
 from gridlens_core.meters.fleet import Fleet, fleet_of, synthetic_fleet
 from gridlens_core.publishing import baseline
+from gridlens_core.publishing.capacity import check_capacity, duration
 from gridlens_core.publishing.first_history import FirstHistory
 from gridlens_core.publishing.history import learn_fleet, learned_until
 from gridlens_core.publishing.kept import is_large, keep_fleet, kept_fleet, key_of
@@ -34,6 +36,7 @@ from gridlens_core.publishing.publisher import Plan, local_days, lock_tenant, ne
 from gridlens_core.settings import Settings
 
 SEEDING_TIMEOUT_S = 120.0
+WORTH_SAYING_S = 5
 
 
 class Transacting(Protocol):
@@ -50,6 +53,9 @@ def prepare_local(database: Database, settings: Settings, wall: datetime, report
     with database.transaction(statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
         baseline.apply_baseline(connection, settings.timezone)
         schema = discover(connection)
+        new = [one for one in settings.tenants if not baseline.registered_meters(connection, one)]
+    if new:
+        check_capacity(settings, len(new))
     for tenant_id in settings.tenants:
         fill_history(database, schema, local_fleet(database, settings, tenant_id), settings, wall, report)
     return schema
@@ -171,10 +177,11 @@ def fill_history(
     with database.transaction(statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
         latest = newest_interval(connection, schema, fleet.tenant_id)
         spans = missing_spans(connection, schema, fleet, settings, wall)
-    first = FirstHistory(fleet)
+    first, began = FirstHistory(fleet), monotonic()
     for number, span in enumerate(spans):
         day = local_day(span.end, settings.timezone)
-        report(Progress(f"Reads of {len(fleet)} meters for {day:%A %d %B}", number / len(spans)))
+        left = _time_left(monotonic() - began, number, len(spans))
+        report(Progress(f"Reads of {len(fleet)} meters for {day:%A %d %B}{left}", number / len(spans)))
         with database.transaction(statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
             lock_tenant(connection, fleet.tenant_id)
             if newest_interval(connection, schema, fleet.tenant_id) == first.end:
@@ -189,6 +196,12 @@ def fill_history(
         # The planner has no statistics of the new rows yet, so its first plans would be slow.
         with database.transaction(statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
             connection.exec_driver_sql("ANALYZE")
+
+
+def _time_left(seconds: float, done: int, of: int) -> str:
+    """Words for the time that is left, once one can tell and it is worth saying."""
+    left = seconds / done * (of - done) if done else 0
+    return f", about {duration(left)} left" if left >= WORTH_SAYING_S else ""
 
 
 def fill_up(connection: sa.Connection, schema: Schema, fleet: Fleet, settings: Settings, wall: datetime) -> None:

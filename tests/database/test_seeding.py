@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import sqlalchemy as sa
 from helpers import FROZEN, READS, SMALL_FLEET, TENANT, MovableClock, Server, catalogue, checksums
@@ -14,7 +17,7 @@ from gridlens_core.database.connection import Database
 from gridlens_core.database.discovery import discover
 from gridlens_core.database.schema import Schema
 from gridlens_core.demo.demo import Demo
-from gridlens_core.errors import NotOnExistingDatabaseError
+from gridlens_core.errors import DatabaseNotReadyError, NotOnExistingDatabaseError
 from gridlens_core.meters.emulator import Span, emulate
 from gridlens_core.meters.fleet import Fleet
 from gridlens_core.publishing import baseline, seeding
@@ -91,6 +94,36 @@ def test_the_start_tells_how_far_it_has_come(empty: Database) -> None:
     assert shares == sorted(shares)
     assert all(0 <= share < 1 for share in shares)
     assert told[0].doing == "Reads of 2 meters for Saturday 14 November"
+
+
+def test_the_start_tells_the_time_that_is_left(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter(range(0, 1000, 30))
+    monkeypatch.setattr(seeding, "monotonic", lambda: next(seconds))
+    told: list[str] = []
+    prepare_local(empty, settings(feeders=1, meters_per_feeder=2), FROZEN, lambda progress: told.append(progress.doing))
+    assert [one.partition(", ")[2] for one in told] == [
+        "",
+        "about 4 min left",
+        "about 2 min left",
+        "about 80 s left",
+        "about 38 s left",
+    ]
+
+
+@pytest.mark.parametrize(("short", "room"), [("disk", 10**9), ("memory", 10**7)])
+def test_a_fleet_without_room_for_it_is_refused_before_anything_is_written(
+    empty: Database, monkeypatch: pytest.MonkeyPatch, short: str, room: int
+) -> None:
+    if short == "disk":
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=room))
+    else:
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=room))
+    with pytest.raises(DatabaseNotReadyError) as refused:
+        prepare(empty, feeders=1000, meters_per_feeder=10, history_days=30)
+    assert "10,000 meters with 30 days of history needs 7.4 GB of disk, 0.1 GB of memory and about 5 min" in str(
+        refused.value
+    )
+    assert scalar(empty, "SELECT count(*) FROM meters") == 0
 
 
 @pytest.mark.parametrize(

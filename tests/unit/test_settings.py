@@ -88,7 +88,7 @@ def test_an_empty_variable_counts_as_none(variable: str, monkeypatch: pytest.Mon
         pytest.param("GRIDLENS_TENANTS", " , ", "at least one tenant", id="no tenant"),
         pytest.param("GRIDLENS_FEEDERS", "0", "greater than or equal to 1", id="no feeder"),
         pytest.param("GRIDLENS_FEEDERS", "ten", "valid integer", id="not a number"),
-        pytest.param("GRIDLENS_METERS_PER_FEEDER", "2001", "less than or equal to 2000", id="too many meters"),
+        pytest.param("GRIDLENS_METERS_PER_FEEDER", "10001", "less than or equal to 10000", id="too many meters"),
         pytest.param("GRIDLENS_HISTORY_DAYS", "0", "greater than or equal to 1", id="no history"),
         pytest.param("GRIDLENS_SEED", "-1", "greater than or equal to 0", id="a negative seed"),
         pytest.param("GRIDLENS_TIMEZONE", "Chicago", "IANA time zone", id="an unknown time zone"),
