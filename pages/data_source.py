@@ -17,6 +17,7 @@ CALLS = (
     """'{{"tenantId":"{tenant}","feederId":"{feeder}","durationMinutes":60,"severity":0.7}}'""",
     'curl "$BASE_URL/api/ami/kpi/quickcheck?tenantId={tenant}"',
 )
+ALONE = "KPIs seen are remembered in this server's data directory; a replica without it tells a story of its own."
 DEMO_FEEDER = "FEEDER_7"
 
 tenant = _frame.tenant()
@@ -70,6 +71,16 @@ def preflight() -> None:
             st.markdown("\n".join(f"- {_look.finding(one)}" for one in passed))
 
 
+@_frame.live
+def memory() -> None:
+    """What of the demo's memory is lost, and who shares it."""
+    demo = _data.demo()
+    for said in demo.after.lost(tenant):
+        st.warning(_look.plain(said), icon=":material/memory_alt:")
+    if not demo.session.site.may_put_right:
+        st.caption(ALONE)
+
+
 def feeders_or_none() -> tuple[str, ...]:
     try:
         return _data.fleet(tenant).feeders
@@ -91,6 +102,7 @@ def key_whereabouts() -> str:
 
 st.subheader("Data source")
 source()
+memory()
 preflight()
 with st.container(border=True):
     st.markdown("**HTTP API** :gray[same address; description at /api/openapi.json]")

@@ -45,7 +45,7 @@ from gridlens_core.api.bodies import (
 from gridlens_core.api.errors import ACCEPTED, answer_errors, error_answers
 from gridlens_core.api.waiting import Queue, Queues, Shared
 from gridlens_core.demo.demo import Demo
-from gridlens_core.errors import DatabaseBusyError, KeyWrongError
+from gridlens_core.errors import GridLensError, KeyWrongError
 from gridlens_core.meters.events import EventRequest
 
 HEALTH_PATIENCE_S = 3.0  # an image's health check waits a second longer
@@ -239,7 +239,7 @@ def _reset(demo: Demo, tenant_id: str) -> ResetAnswer:
     ended = demo.reset(tenant_id)
     try:
         moment = demo.desk.fresh(tenant_id)
-    except DatabaseBusyError:  # the reset is done all the same
+    except GridLensError:  # the reset is done all the same
         now, kpis = demo.desk.pulse(tenant_id).grid_now, None
     else:
         now, kpis = moment.grid_now, kpi_facts(moment.kpis)

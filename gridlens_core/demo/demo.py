@@ -23,6 +23,7 @@ from gridlens_core.database.event_log import end_all_events, end_event, get_even
 from gridlens_core.database.queries import query
 from gridlens_core.database.reads import reads_of
 from gridlens_core.database.schema import READS_TABLE
+from gridlens_core.demo.afterwards import Afterwards
 from gridlens_core.demo.desk import KpiDesk
 from gridlens_core.demo.keys import KeyCheck
 from gridlens_core.demo.lifeline import Lifeline, not_over
@@ -74,6 +75,7 @@ class Demo:
         self.settings = settings
         self.session = Session(settings, clock, start_database)
         self.desk = KpiDesk(self.session)
+        self.after = Afterwards(self.desk)
         self.nightly = Nightly(self.session)
         self.keys = KeyCheck()
         self.auto = AutoPublishers(lambda tenant_id, minutes: self.publish(tenant_id, interval_minutes=minutes))
@@ -123,9 +125,10 @@ class Demo:
         self.session.check_tenant(tenant_id)
         self.session.require_events()
         minutes = interval_minutes or self.usual_interval(tenant_id)
-        numbers = range(1, cycles + 1)
-        done = [self._cycle(tenant_id, minutes, batch_rows, is_last=number == cycles) for number in numbers]
-        after = self.desk.kpis_at(tenant_id, done[-1][0].read_at, self.settings.explain_budget_s)
+        done = [self._cycle(tenant_id, minutes, batch_rows, is_last=one == cycles) for one in range(1, cycles + 1)]
+        after: Kpis | None = None
+        with self.after.optional(tenant_id, "The KPIs after a publish"):
+            after = self.desk.kpis_at(tenant_id, done[-1][0].read_at, self.settings.explain_budget_s)
         return Published(tuple(cycle for cycle, _ in done), done[0][1], after)
 
     def usual_interval(self, tenant_id: str) -> int:
@@ -173,11 +176,12 @@ class Demo:
                 seen = None if after is None else Observation(cycle.read_at, after)
         self._proven.add((tenant_id, self.desk.today(now)))
         schema.published[tenant_id] = cycle.read_at
-        if seen is not None:
-            trace.observe(seen)
-        if self.desk.today(cycle.read_at + timedelta(minutes=minutes)) != self.desk.today(cycle.read_at):
-            self.desk.close_day(tenant_id)
-        self.nightly.went_on(fleet, cycle)
+        with self.after.optional(tenant_id, "What was seen of a cycle"):
+            if seen is not None:
+                trace.observe(seen)
+            if self.desk.today(cycle.read_at + timedelta(minutes=minutes)) != self.desk.today(cycle.read_at):
+                self.desk.close_day(tenant_id)
+            self.nightly.went_on(fleet, cycle)
         return cycle, before
 
     def why_not(self, event_type: str) -> str | None:
@@ -204,12 +208,7 @@ class Demo:
             return insert_event(connection, request.checked(tenant_id, self._grid_now(connection, tenant_id)))
 
     def rehearse(
-        self,
-        tenant_id: str,
-        request: EventRequest,
-        *,
-        cycles: int = 4,
-        interval_minutes: int | None = None,
+        self, tenant_id: str, request: EventRequest, *, cycles: int = 4, interval_minutes: int | None = None
     ) -> Rehearsal:
         """The path the KPIs would take; everything is rolled back."""
         fleet = self._check(tenant_id, request)
@@ -246,10 +245,11 @@ class Demo:
             ended = end_all_events(connection, tenant_id, self._grid_now(connection, tenant_id))
             if restores:
                 self._back_to_baseline(connection, fleet)
-        if restores:
-            self.desk.forget(tenant_id)
-            self.nightly.forget(tenant_id)
         self.resets[tenant_id] += 1
+        with self.after.optional(tenant_id, "The memory of before a reset"):
+            if restores:
+                self.nightly.forget(tenant_id)
+                self.desk.forget(tenant_id)
         return ended
 
     def _back_to_baseline(self, connection: sa.Connection, fleet: Fleet) -> None:

@@ -22,7 +22,7 @@ from gridlens_core.database.event_log import events_in_window
 from gridlens_core.errors import GridLensError
 from gridlens_core.explanation.kpis import Kpis, ReadKpis
 from gridlens_core.explanation.rehearsal import run_ahead
-from gridlens_core.explanation.trace import Observation
+from gridlens_core.explanation.trace import Observation, reason_of, replace_whole
 from gridlens_core.explanation.why import EXACT, Measured, difference
 from gridlens_core.meters.emulator import Span
 from gridlens_core.meters.events import Event
@@ -106,9 +106,11 @@ _FILE = TypeAdapter(_Saved)
 
 
 class PathBook:
-    """Rehearsed paths of one tenant, kept in a file beside the trace. Safe to share between threads."""
+    """Rehearsed paths of one tenant, kept in a file beside the trace. Safe to share between threads. A file that cannot
+    be written costs what a restart would remember, nothing else; `problem` then says so."""
 
     def __init__(self, path: Path) -> None:
+        self.problem = ""
         self._path = path
         self._lock = Lock()
         self._saved: _Saved | None = None
@@ -127,9 +129,12 @@ class PathBook:
             self._saved = _Saved({key: one for key, one in current.items() if one})
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._path.write_bytes(_FILE.dump_json(self._saved))
+                replace_whole(self._path, _FILE.dump_json(self._saved))
+                self.problem = ""
             except OSError as error:
-                log.warning("Rehearsed paths cannot be kept beyond this process: %s.", error)
+                if not self.problem:
+                    log.warning("Rehearsed paths cannot be kept beyond this process: %s.", error)
+                self.problem = f"Rehearsed paths are not kept beyond this process: {reason_of(error)}."
 
     def forget(self) -> None:
         """Drops every path, after a reset."""

@@ -1,25 +1,33 @@
 """KPIs as they were seen at each grid time, and what they were made of with and without the events.
-Kept in memory and in a file beside the data, so that a restart in the middle of a demo forgets nothing."""
+Kept in memory and in a file beside the data, so that a restart in the middle of a demo forgets nothing. The file is
+of a bounded size, and processes that share a data directory share it."""
 
 from __future__ import annotations
 
 import logging
+import os
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from errno import ETIMEDOUT
 from pathlib import Path
 from threading import Lock
 
+from fasteners import InterProcessLock  # type: ignore[import-untyped]
 from pydantic import TypeAdapter
 
 from gridlens_core.explanation.kpis import Kpis
 from gridlens_core.explanation.why import Measured
 
 KEEP = 400  # observations: four days of 15-minute intervals
-REWRITE_LINES = 4 * KEEP  # a longer file is written anew with what is kept
+MOST_BYTES = 4_000_000  # a longer file is written anew with the newest half of that
+LOCK_SECONDS = 1.0  # to wait for another process that writes
 
 log = logging.getLogger(__name__)
+
+_writing = Lock()
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,6 @@ class Trace:
         self._seen: list[Observation] = []
         self._file = -1  # which file was read, for another process may have put a new one in its place
         self._read_up_to = 0  # bytes of it
-        self._lines = 0
 
     def observe(self, observation: Observation) -> None:
         """Remembers what was seen; for one grid time the last stands, and a measured one before one that is not."""
@@ -57,19 +64,21 @@ class Trace:
             try:
                 self._write(observation)
                 self.problem = ""
-            except OSError as error:
+            except (OSError, RuntimeError) as error:  # RuntimeError where the file system knows no locks
                 if not self.problem:
                     log.warning("The trace of KPIs seen cannot be written: %s.", error)
-                self.problem = f"KPIs seen are not kept beyond this process: {error.strerror}."
+                self.problem = f"KPIs seen are not kept beyond this process: {reason_of(error)}."
 
     def forget(self) -> None:
         """Starts anew, after a reset."""
         with self._lock:
             self._begin_anew()
             try:
-                self._path.unlink(missing_ok=True)
-            except OSError as error:
-                self.problem = f"The KPIs seen before the reset could not be removed: {error.strerror}."
+                if self._path.exists():
+                    with self._alone():
+                        self._path.unlink(missing_ok=True)
+            except (OSError, RuntimeError) as error:
+                self.problem = f"The KPIs seen before the reset could not be removed: {reason_of(error)}."
 
     def all(self) -> Sequence[Observation]:
         """Everything seen, oldest first."""
@@ -82,18 +91,19 @@ class Trace:
         return next((one for one in reversed(self.all()) if one.grid_now == moment), None)
 
     def _write(self, observation: Observation) -> None:
+        """Appends a line, or writes the file anew where it grows too long; nobody else writes meanwhile."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        if self._lines >= REWRITE_LINES:
-            fresh = self._path.with_suffix(".new")
-            fresh.write_bytes(b"".join(_line(one) for one in self._seen))
-            fresh.replace(self._path)
+        with self._alone():
+            self._refresh()
+            _add(self._seen, observation)
+            line = _line(observation)
+            if self._read_up_to + len(line) > MOST_BYTES:
+                replace_whole(self._path, _newest(self._seen))
+            else:
+                with self._path.open("ab") as file:
+                    file.write(line)
             found = self._path.stat()
-            self._file, self._read_up_to, self._lines = found.st_ino, found.st_size, len(self._seen)
-            return
-        with self._path.open("ab") as file:
-            file.write(_line(observation))
-            self._read_up_to = file.tell()
-        self._file, self._lines = self._path.stat().st_ino, self._lines + 1
+            self._file, self._read_up_to = found.st_ino, found.st_size
 
     def _refresh(self) -> None:
         """Reads what another process added since the last look; a line that cannot be read is passed over."""
@@ -105,22 +115,62 @@ class Trace:
                 self._begin_anew()
             with self._path.open("rb") as file:
                 file.seek(self._read_up_to)
-                lines = file.read().splitlines()
-                read_up_to = file.tell()
+                added = file.read()
         except OSError:
             if self._read_up_to:
                 self._begin_anew()  # another process has reset the demo
             return
-        for observation in _read(lines):
+        whole = added.rfind(b"\n") + 1  # the last line may still be under way
+        for observation in _read(added[:whole].splitlines()):
             _add(self._seen, observation)
-        self._file, self._read_up_to, self._lines = found.st_ino, read_up_to, self._lines + len(lines)
+        self._file, self._read_up_to = found.st_ino, self._read_up_to + whole
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While no other process writes; raises OSError."""
+        lock = InterProcessLock(self._path.with_suffix(".lock"))
+        with _writing:  # it keeps processes apart, not threads
+            if not lock.acquire(timeout=LOCK_SECONDS):
+                raise TimeoutError(ETIMEDOUT, "another process does not let go of the file")
+            try:
+                yield
+            finally:
+                lock.release()
 
     def _begin_anew(self) -> None:
-        self._seen, self._file, self._read_up_to, self._lines = [], -1, 0, 0
+        self._seen, self._file, self._read_up_to = [], -1, 0
+
+
+def reason_of(error: Exception) -> str:
+    """What the system said, without the path of a file."""
+    return getattr(error, "strerror", None) or "the file system does not allow it"
+
+
+def replace_whole(path: Path, content: bytes) -> None:
+    """Puts a file in the place of another at once: no reader sees half of it, and no full disk leaves half of it."""
+    fresh = path.with_suffix(f".new-{os.getpid()}")
+    try:
+        fresh.write_bytes(content)
+        fresh.replace(path)
+    finally:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
 
 
 def _line(observation: Observation) -> bytes:
-    return _LINES.dump_json(observation) + b"\n"
+    """With an end before it too: a disk that was full may have cut short the line before."""
+    return b"\n" + _LINES.dump_json(observation) + b"\n"
+
+
+def _newest(seen: Sequence[Observation]) -> bytes:
+    """The lines of the newest observations, in order, that fill half of what a file may have; one at the least."""
+    lines: list[bytes] = []
+    for one in reversed(seen):
+        line = _line(one)
+        if lines and sum(map(len, lines)) + len(line) > MOST_BYTES // 2:
+            break
+        lines.append(line)
+    return b"".join(reversed(lines))
 
 
 def _read(lines: Iterable[bytes]) -> Iterable[Observation]:

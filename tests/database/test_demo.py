@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -507,3 +508,30 @@ def test_an_existing_database_is_not_revived_by_us(utility: Demo) -> None:
         if thread.name == "revive":
             thread.join()
     assert started == []
+
+
+# --- after the commit -------------------------------------------------------------------------------------
+
+
+def test_nothing_that_fails_after_the_commit_turns_a_published_cycle_into_an_error(
+    make_demo: Callable[..., Demo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demo = make_demo()
+    data_dir = demo.settings.data_dir
+    shutil.rmtree(data_dir)
+    data_dir.write_text("a file in the place of the folder")
+    published = demo.publish(TENANT, cycles=2)
+    assert [cycle.inserted for cycle in published.cycles] == [200, 200]
+    assert published.after is not None
+    assert [said for said in demo.after.lost(TENANT) if "not kept beyond this process" in said]
+    for owner, name in ((demo.nightly, "went_on"), (demo.desk, "kpis_at"), (demo.desk, "forget")):
+        monkeypatch.setattr(owner, name, lambda *_, **__: 1 / 0)
+    assert demo.publish(TENANT).cycles[0].inserted == 200
+    assert demo.reset(TENANT) == 0
+    assert demo.resets[TENANT] == 1
+    assert len(demo.after.lost(TENANT)) == 4
+    monkeypatch.undo()
+    data_dir.unlink()
+    demo.publish(TENANT)
+    demo.reset(TENANT)
+    assert demo.after.lost(TENANT) == []

@@ -6,8 +6,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from helpers import FROZEN
+from helpers import FROZEN, finish, start_python
 
+from gridlens_core.explanation import trace as trace_module
 from gridlens_core.explanation.kpis import Kpis
 from gridlens_core.explanation.trace import KEEP, Observation, Trace
 from gridlens_core.explanation.why import Measured
@@ -150,3 +151,81 @@ def test_threads_may_share_it(path: Path) -> None:
         list(pool.map(look, range(100)))
     assert [one.grid_now for one in trace.all()] == [at(number) for number in range(100)]
     assert Trace(path).all() == trace.all()
+
+
+# --- a file that stays small, and one that cannot be written ----------------------------------------------
+
+
+def test_the_file_stays_within_its_bound_and_keeps_the_newest(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trace_module, "MOST_BYTES", 5000)
+    here, there = Trace(path), Trace(path)
+    largest = 0
+    for number in range(300):
+        (here, there)[number % 2].observe(seen(number))
+        largest = max(largest, path.stat().st_size)
+    assert largest <= 5000
+    assert [one.grid_now for one in Trace(path).all()][-5:] == [at(number) for number in range(295, 300)]
+    assert here.all()[-10:] == there.all()[-10:] == tuple(seen(number) for number in range(290, 300))
+    assert sorted(one.name for one in path.parent.iterdir()) == ["trace.jsonl", "trace.lock"]
+
+
+WRITE = """
+import sys, pathlib
+from test_trace import trace_module, Trace, seen
+trace_module.MOST_BYTES = 20_000
+trace = Trace(pathlib.Path(sys.argv[1]))
+for number in range(int(sys.argv[2]), 200, 2):
+    trace.observe(seen(number))
+assert not trace.problem, trace.problem
+"""
+
+
+def test_processes_that_write_at_once_lose_nothing_that_is_kept(path: Path) -> None:
+    writers = [start_python(WRITE, str(path), str(first)) for first in range(2)]
+    for writer in writers:
+        finish(writer)
+    kept = Trace(path).all()
+    newest = max(one.grid_now for one in kept)
+    assert newest == at(199)
+    assert path.stat().st_size <= 20_000
+    assert {one.grid_now for one in kept} >= {at(number) for number in range(190, 200)}
+
+
+def test_only_what_was_added_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = Trace(path), Trace(path)
+    for number in range(50):
+        here.observe(seen(number))
+    there.all()
+    here.observe(seen(50))
+    read: list[bytes] = []
+    monkeypatch.setattr(trace_module, "_read", lambda lines: read.extend(lines) or [])
+    there.all()
+    assert [line for line in read if line] == [trace_module._line(seen(50)).strip()]
+
+
+def test_a_line_under_way_is_read_when_it_is_whole_and_one_cut_short_spoils_no_other(path: Path) -> None:
+    here, there = Trace(path), Trace(path)
+    here.observe(seen(0))
+    line = trace_module._line(seen(1)).lstrip()
+    with path.open("ab") as file:
+        file.write(line[:20])
+        file.flush()
+        assert there.all() == (seen(0),)
+        file.write(line[20:])
+    assert there.all() == (seen(0), seen(1))
+    with path.open("ab") as file:
+        file.write(line[:20])  # a disk was full
+    here.observe(seen(2))
+    assert Trace(path).all() == there.all() == (seen(0), seen(1), seen(2))
+
+
+def test_what_cannot_be_written_is_remembered_here_and_said(path: Path) -> None:
+    path.parent.write_text("a file in the place of the folder")
+    trace = Trace(path)
+    trace.observe(seen(0))
+    assert trace.all() == (seen(0),)
+    assert "not kept beyond this process" in trace.problem
+    path.parent.unlink()
+    trace.observe(seen(1))
+    assert trace.problem == ""
+    assert Trace(path).all() == (seen(1),)
