@@ -13,6 +13,14 @@ SELECT pg_advisory_unlock(hashtextextended('gridlens auto ' || :tenant_id, 0))
 -- Behind a pooler in transaction mode only a transaction keeps its server session, so one is left open to hold this.
 SELECT pg_try_advisory_xact_lock(hashtextextended('gridlens auto ' || :tenant_id, 0))
 
+-- name: holds_lock_auto
+-- Whether this session still holds it: a pooler may have put another in its place.
+SELECT EXISTS (
+  SELECT 1 FROM pg_catalog.pg_locks
+  WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND pid = pg_catalog.pg_backend_pid()
+    AND (classid::bigint << 32) + objid::bigint = hashtextextended('gridlens auto ' || :tenant_id, 0)
+)
+
 -- name: auto_is_locked
 -- A 64-bit advisory key stands in pg_locks as two halves.
 SELECT EXISTS (

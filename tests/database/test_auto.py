@@ -206,3 +206,85 @@ def test_a_cycle_that_fails_is_told_and_the_next_one_tried(demo: Demo) -> None:
     assert "secret" not in told[2]
     assert told[3] is None
     assert timers.problem(TENANT) is None
+
+
+# --- two publishers never ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auto, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(auto, "YIELD_SECONDS", 0.5)
+
+
+def lock_sessions(server: Server, database: Database) -> list[int]:
+    """The server processes that hold a timer's lock."""
+    with server.engine.connect() as connection:
+        return list(
+            connection.exec_driver_sql(
+                "SELECT l.pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database "
+                f"WHERE locktype = 'advisory' AND granted AND datname = '{database.engine.url.database}'"
+            ).scalars()
+        )
+
+
+def test_a_lock_that_was_lost_is_taken_again_long_before_the_next_cycle(
+    demo: Demo, server: Server, short_patience: None
+) -> None:
+    demo.auto.start(demo.session.database, TENANT, 3600, 15)
+    (first,) = lock_sessions(server, demo.session.database)
+    server.execute(f"SELECT pg_terminate_backend({first})")
+    wait_for(lambda: lock_sessions(server, demo.session.database) not in ([], [first]))
+    with pytest.raises(AutoPublishElsewhereError):
+        AutoPublishers(lambda *_: None).start(demo.session.database, TENANT, 3600, 15)
+    assert demo.auto_state(TENANT).here
+    assert demo.auto.problem(TENANT) is None
+
+
+def test_a_timer_whose_lock_another_process_took_publishes_no_more(
+    demo: Demo, server: Server, short_patience: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published: list[str] = []
+    ours, theirs = (AutoPublishers(lambda *_, name=name: published.append(name)) for name in ("ours", "theirs"))
+    ours.start(demo.session.database, TENANT, 0.3, 15)
+    (first,) = lock_sessions(server, demo.session.database)
+    monkeypatch.setattr(auto, "HEARTBEAT_SECONDS", 10)
+    with monkeypatch.context() as patch:  # the others come before the timer has looked
+        patch.setattr(auto.AutoPublisher, "_has_lock", lambda _: False)
+        server.execute(f"SELECT pg_terminate_backend({first})")
+        wait_for(lambda: not lock_sessions(server, demo.session.database))
+        theirs.start(demo.session.database, TENANT, 3600, 15)
+    published.clear()
+    monkeypatch.setattr(auto, "HEARTBEAT_SECONDS", 0.05)
+
+    def ours_now() -> auto.AutoState:
+        with demo.session.transaction(read_only=True) as connection:
+            return ours.state(connection, TENANT)
+
+    wait_for(lambda: not ours_now().here)
+    assert ours_now().running
+    assert "Another process" in str(ours_now().problem)
+    time.sleep(1.0)  # three cycles would have come
+    assert published == []
+    theirs.stop_all()
+    wait_for(lambda: not ours_now().running)  # it has ended, and does not begin again by itself
+    assert ours.start(demo.session.database, TENANT, 3600, 15).here
+    ours.stop_all()
+
+
+def test_new_times_never_let_go_of_the_lock(demo: Demo, server: Server) -> None:
+    demo.auto.start(demo.session.database, TENANT, 3600, 15)
+    before = lock_sessions(server, demo.session.database)
+    demo.auto.start(demo.session.database, TENANT, QUICK, 30)
+    wait_for(lambda: demo.desk.pulse(TENANT).grid_now > FROZEN)
+    assert lock_sessions(server, demo.session.database) == before
+    state = demo.auto_state(TENANT)
+    assert (state.every_seconds, state.interval_minutes) == (QUICK, 30)
+
+
+def test_a_start_that_fails_leaves_a_running_timer_alone(demo: Demo, server: Server) -> None:
+    demo.auto.start(demo.session.database, TENANT, 3600, 15)
+    with pytest.raises(BadInputError):
+        demo.auto.start(demo.session.database, TENANT, 0, 15)
+    assert demo.auto_state(TENANT).here
+    assert len(lock_sessions(server, demo.session.database)) == 1
