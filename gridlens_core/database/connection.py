@@ -212,6 +212,9 @@ def plain_errors() -> Iterator[None]:
         raise DatabaseBusyError("All database connections are in use; nothing was written.") from error
     except exc.DBAPIError as error:
         raise in_plain_words(error) from error
+    except exc.PendingRollbackError as error:  # what was asked after the connection was lost, in the same transaction
+        reason = "the connection was lost"
+        raise DatabaseUnavailableError(f"The database does not answer: {reason}.", reason=reason) from error
 
 
 def _about(error: exc.DBAPIError) -> str:

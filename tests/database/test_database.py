@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from threading import Event, Thread
 
 import psycopg2
@@ -375,3 +376,17 @@ def test_the_server_can_tell_who_is_connected(database: Database) -> None:
     with database.transaction() as connection:
         assert connection.exec_driver_sql("SHOW application_name").scalar_one() == "gridlens"
     assert url_of(database).startswith("postgresql://")
+
+
+def test_what_is_asked_after_the_connection_was_lost_says_so_too(local: Database, server: Server) -> None:
+    def ask_twice() -> None:
+        with local.transaction() as connection:
+            pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+            connection.begin_nested()
+            server.execute(f"SELECT pg_terminate_backend({pid}, 5000)")
+            with suppress(exc.DBAPIError):
+                connection.exec_driver_sql("SELECT 1")
+            connection.exec_driver_sql("SELECT 1")
+
+    with pytest.raises(DatabaseUnavailableError, match="connection was lost"):
+        ask_twice()
