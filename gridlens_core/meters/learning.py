@@ -136,14 +136,18 @@ class Learned:
     @classmethod
     def joined(cls, parts: Sequence[Learned]) -> Learned:
         """What was learned of several groups of meters, one after the other."""
-        arrays: dict[str, Any] = {
-            one.name: np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)[:-1]
-        }
-        return cls(**arrays, odd=sum(part.odd for part in parts))
+        arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in BY_METER}
+        kept = [part.days for part in parts if part.days is not None]
+        days = PastDays.joined(kept) if len(kept) == len(parts) else None
+        return cls(**arrays, odd=sum(part.odd for part in parts), days=days)
 
     def take(self, chosen: Flags) -> Learned:
         """Some of the meters."""
-        return replace(self, **{one.name: getattr(self, one.name)[chosen] for one in fields(self)[:-1]})
+        arrays = {name: getattr(self, name)[chosen] for name in BY_METER}
+        return replace(self, **arrays, days=None if self.days is None else self.days.take(chosen))
+
+
+BY_METER = tuple(one.name for one in fields(Learned) if one.name not in ("odd", "days"))
 
 
 def learn(past: Past, n_meters: int, timezone: str, fleet_meters: int | None = None) -> Learned:

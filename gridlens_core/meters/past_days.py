@@ -3,6 +3,7 @@ Days are drawn week by week by the counter hash, in their order, so that any rea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import lcm
 from typing import Any
@@ -44,6 +45,16 @@ class PastDays:
     def take(self, index: Any) -> PastDays:
         """Some of the meters."""
         return PastDays(self.share[index], self.weekdays[index], self.weekend_days[index])
+
+    @classmethod
+    def joined(cls, parts: Sequence[PastDays]) -> PastDays | None:
+        """Days of several groups of meters, one after the other; None where their days have different steps."""
+        if len({part.share.shape[2] for part in parts}) != 1:
+            return None
+        most = max(part.share.shape[1] for part in parts)
+        shares = [np.pad(one.share, ((0, 0), (0, most - one.share.shape[1]), (0, 0))) for one in parts]
+        numbers = ([getattr(part, name) for part in parts] for name in ("weekdays", "weekend_days"))
+        return cls(np.concatenate(shares), *(np.concatenate(one) for one in numbers))
 
     @property
     def enough(self) -> Flags:

@@ -56,7 +56,7 @@ def learn_fleet(
     parts = []
     for done, chunk in _chunks(connection, schema, tenant_id, meters, windows):
         if chunk.meter_ids:
-            parts.append(_learned(chunk, events, settings.timezone))
+            parts.append(_learned(chunk, events, settings.timezone, len(meters)))
         report(Progress(f"Learning {len(meters)} meters", done / len(meters)))
     ids = [meter for part in parts for meter in part.meter_ids]
     if not ids:
@@ -159,10 +159,10 @@ def _chunk(meters: Sequence[str], found: Readings) -> _Chunk:
     return _Chunk(ids, [found.feeders[meter] for meter in ids], past)
 
 
-def _learned(chunk: _Chunk, events: Sequence[Event], timezone: str) -> _Part:
+def _learned(chunk: _Chunk, events: Sequence[Event], timezone: str, fleet_meters: int) -> _Part:
     past = chunk.past.take(~touched_by(events, chunk.past, chunk.meter_ids, chunk.feeder_ids))
     n = len(chunk.meter_ids)
-    return _Part(chunk.meter_ids, chunk.feeder_ids, learn(past, n, timezone), *first_and_last(past, n))
+    return _Part(chunk.meter_ids, chunk.feeder_ids, learn(past, n, timezone, fleet_meters), *first_and_last(past, n))
 
 
 def first_and_last(past: Past, n_meters: int) -> tuple[Floats, Floats]:

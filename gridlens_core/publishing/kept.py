@@ -19,10 +19,11 @@ import sqlalchemy as sa
 from gridlens_core.database.schema import Schema
 from gridlens_core.meters.fleet import Fleet, fleet_of
 from gridlens_core.meters.habits import Habits
+from gridlens_core.meters.past_days import PastDays
 from gridlens_core.publishing.past import meters_read
 from gridlens_core.settings import Settings
 
-VERSION = 1  # of what is learned and how it is kept
+VERSION = 2  # of what is learned and how it is kept
 KEPT_FROM = 2_000  # meters; fewer are learned in a second
 LATELY = timedelta(hours=2)
 DATABASE_OID = "SELECT CAST(oid AS bigint) FROM pg_catalog.pg_database WHERE datname = current_database()"
@@ -62,7 +63,9 @@ def kept_fleet(settings: Settings, tenant_id: str, key: str) -> Fleet | None:
             found: Mapping[str, Any] = {name: file[name] for name in file.files}
         ids, feeders = found["meter_ids"].tolist(), found["feeder_ids"].tolist()
         fleet = fleet_of(tenant_id, ids, feeders, seed=settings.seed, timezone=settings.timezone)
-        habits = Habits(**{one.name: _value(found.get(one.name)) for one in fields(Habits)})
+        own = {one.name: _value(found.get(one.name)) for one in fields(Habits)}
+        days = {one.name: found[one.name] for one in fields(PastDays) if one.name in found}
+        habits = Habits(**{**own, "days": PastDays(**days) if days else None})
         if {len(habits.mean_wh), len(habits.scatter), len(habits.mean_v)} != {len(fleet)}:
             return None
         return fleet.with_habits(habits)
@@ -74,7 +77,10 @@ def keep_fleet(settings: Settings, fleet: Fleet, key: str) -> None:
     """Keeps a large fleet, all of it or nothing; a disk that is full keeps none."""
     if len(fleet) < KEPT_FROM or fleet.habits is None:
         return
-    values = {one.name: getattr(fleet.habits, one.name) for one in fields(Habits)}
+    habits, days = fleet.habits, fleet.habits.days
+    values = {one.name: getattr(habits, one.name) for one in fields(Habits) if one.name != "days"}
+    if days is not None:
+        values |= {one.name: getattr(days, one.name) for one in fields(PastDays)}
     arrays: dict[str, Any] = {name: np.asarray(value) for name, value in values.items() if value is not None}
     path = _path(settings, fleet.tenant_id)
     with suppress(OSError):
