@@ -40,6 +40,18 @@ class SettingsError(BadInputError):
     code = "bad_setting"
 
 
+class FileRefusedError(BadInputError):
+    """The file cannot be loaded."""
+
+    code = "file_refused"
+
+    @classmethod
+    def at(cls, name: str, reason: str, *, line: int | None = None, column: str | None = None) -> FileRefusedError:
+        """Name the file, the line and column where they are known, and what is wrong there."""
+        places = [name, *([f"line {line:,}"] if line is not None else []), *([f"column {column}"] if column else [])]
+        return cls(f"{', '.join(places)}: {reason}.", file=name, line=line, column=column, reason=reason)
+
+
 class KeyMissingError(GridLensError):
     """This call needs the header 'Authorization: Bearer <GRIDLENS_API_KEY>'."""
 

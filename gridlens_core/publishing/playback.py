@@ -122,22 +122,26 @@ def play_back(connection: sa.Connection, schema: Schema, fleet: Fleet, last: dat
     fleet : with habits, as it would be continued
     """
     assert fleet.habits is not None
-    minutes = fleet.habits.minutes
-    start = last - DAY
-    sample = _sample(fleet)
+    sample, minutes = _sample(fleet), fleet.habits.minutes
     past = read_past(connection, schema, sample, last - (learned_days(len(sample), minutes) * DAY) - DAY, last)
-    problems = [*_kinds(past, sample), *_strangers(connection, schema, fleet, last)]
-    problems += _intervals(past, sample, minutes)
-    played = Playback(start, last, minutes, len(sample), problems=tuple(problems))
+    return play_back_past(sample, past, last, tuple(_strangers(connection, schema, fleet, last)))
+
+
+def play_back_past(fleet: Fleet, past: Past, last: datetime, problems: tuple[Problem, ...] = ()) -> Playback:
+    """The same from reads that are at hand, of a fleet with habits; `problems` were found of it already."""
+    assert fleet.habits is not None
+    minutes, start = fleet.habits.minutes, last - DAY
+    problems = (*_kinds(past, fleet), *problems, *_intervals(past, fleet, minutes))
+    played = Playback(start, last, minutes, len(fleet), problems=problems)
     if problems:
         return played
-    past = past.take(~odd_reads(past, len(sample)))
+    past = past.take(~odd_reads(past, len(fleet)))
     before, of_day = past.take(past.end <= start.timestamp()), past.take(past.end > start.timestamp())
     seen = sorted(set(before.meter.tolist()) & set(of_day.meter.tolist()))
     enough = len(before) and before.end.min() <= (start - DAY + timedelta(hours=1)).timestamp()
     if not enough or not seen:
         return replace(played, note="there are less than two full days of reads, so nothing was compared")
-    return _compared(played, sample, before, of_day)
+    return _compared(played, fleet, before, of_day)
 
 
 def _sample(fleet: Fleet) -> Fleet:

@@ -19,7 +19,8 @@ CORE_FILES = [path for path in sorted(CORE.rglob("*.py")) if path.name != "__ini
 SOURCES = [*CORE_FILES, ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))]
 FOLDERS = {path.parent.name for path in CORE.glob("*/__init__.py")}
 FACES = {"api", "walkthrough", "leave_behind", "preflight"}
-BELOW_THE_FACES = ("demo", "display", "explanation", "publishing", "database", "meters")  # from the top down
+BELOW_THE_FACES = ("demo", "display", "loading", "explanation", "publishing", "database", "meters")  # from the top down
+READERS = {"source", "gathered", "said", "names", "numbers", "times", "zones", "tables", "nem12", "green_button"}
 LOOSE_FILES = {"errors", "clock", "settings", "words", "colours"}  # of the root; they import nothing but each other
 TOP_FILES = {"show", "__main__"}  # of the root; they put together what is below them
 MOST_LINES_OF_A_MODULE, MOST_LINES_OF_A_CLASS, MOST_PARAMETERS = 350, 200, 6
@@ -73,6 +74,15 @@ def test_every_folder_and_root_file_has_its_place() -> None:
 @pytest.mark.parametrize("path", CORE_FILES, ids=lambda path: path.relative_to(CORE).as_posix())
 def test_a_file_imports_only_from_folders_below_its_own(path: Path) -> None:
     assert rooms_of(path) - reachable_from(room_of(path)) == set()
+
+
+@pytest.mark.parametrize("name", sorted(READERS))
+def test_readers_of_files_know_no_database(name: str) -> None:
+    names = list(imported(CORE / "loading" / f"{name}.py"))
+    ours = {one.split(".")[2] for one in names if one.startswith("gridlens_core.loading.")}
+    assert ours <= READERS
+    assert rooms_of(CORE / "loading" / f"{name}.py") <= LOOSE_FILES
+    assert not {one.split(".")[0] for one in names} & {"sqlalchemy", "psycopg2"}
 
 
 def test_no_two_modules_need_each_other() -> None:

