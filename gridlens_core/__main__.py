@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from threading import Event
 from typing import Any, NoReturn
 
@@ -19,7 +20,10 @@ from gridlens_core.database.connection import connect
 from gridlens_core.database.discovery import discover
 from gridlens_core.database.queries import EVENTS_MIGRATION
 from gridlens_core.demo.demo import Demo, Published
-from gridlens_core.errors import DatabaseNotReadyError, GridLensError
+from gridlens_core.demo.loads import Wishes, load, planned
+from gridlens_core.errors import BadInputError, DatabaseNotReadyError, GridLensError
+from gridlens_core.loading.layout import ROLES
+from gridlens_core.loading.said import UNITS, Said
 from gridlens_core.meters.events import EVENT_TYPES, EventRequest
 from gridlens_core.meters.patterns import PATTERNS
 from gridlens_core.preflight.checks import preflight, summary
@@ -83,6 +87,22 @@ def _parser() -> argparse.ArgumentParser:
         options.add_argument("--severity", type=float, default=0.7, help="fraction over 0 to 1 (default 0.7)")
         options.add_argument("--minutes", type=float, default=60, help="duration (default 60)")
         options.add_argument("--pattern", choices=PATTERNS, default="bypass", help="of a theft (default bypass)")
+
+    load_options = commands.add_parser("load", help="load your own reads into the local database")
+    load_options.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="CSV, Excel, Parquet, NEM12, Green Button"
+    )
+    load_options.add_argument("--timezone", default="", help="of times that say none (default GRIDLENS_TIMEZONE)")
+    load_options.add_argument("--unit", choices=UNITS, default="", help="of the energy (default: found)")
+    load_options.add_argument("--time-is", choices=("start", "end"), default="", help="of an interval (default: found)")
+    load_options.add_argument("--day-first", action="store_true", default=None, help="of dates such as 03/04/2026")
+    load_options.add_argument(
+        "--column", action="append", default=[], metavar="ROLE=NAME", help=f"a column's role: {', '.join(ROLES)}"
+    )
+    load_options.add_argument("--keep-ids", action="store_true", help="not replaced by pseudonyms")
+    load_options.add_argument("--shift-to-now", action="store_true", help="by whole weeks")
+    load_options.add_argument("--yes", action="store_true", help="load without asking")
+    load_options.set_defaults(run=load_files)
 
     commands.add_parser("quickcheck", help="what the KPI views say").set_defaults(run=quickcheck)
     for command in commands.choices.values():
@@ -164,6 +184,35 @@ def quickcheck(demo: Demo, options: argparse.Namespace) -> None:
     demo.session.start()
     demo.session.require_events_for_kpis()
     _show(QuickcheckAnswer.of(demo.desk.fresh(_tenant(demo, options))))
+
+
+def load_files(demo: Demo, options: argparse.Namespace) -> None:
+    """Shows what was found in the files, and loads them once somebody says so."""
+    demo.session.start()
+    columns = dict(one.partition("=")[::2] for one in options.column)
+    if set(columns) - set(ROLES):
+        raise BadInputError.of("--column", ", ".join(options.column), f"ROLE=NAME, ROLE one of {', '.join(ROLES)}")
+    said = Said(columns, options.unit, options.timezone, options.time_is, "", options.day_first,
+                demo.settings.timezone.startswith(("America/", "US/")))  # fmt: skip
+    wishes = Wishes(options.tenant or "", options.keep_ids, options.shift_to_now)
+    plan = planned(demo, [(path, path.name) for path in options.files], said, wishes, _progress)
+    for item in plan.items:
+        print(f"{item.what:<14}{item.certainty:<7}{item.found}{f' ({item.why})' if item.why else ''}")
+    for row in plan.playback.table():
+        print(f"{'played back':<21}" + ", ".join(f"{name} {value}" for name, value in row.items()))
+    if plan.playback.note:
+        print(f"{'played back':<21}{plan.playback.note}")
+    plan.playback.require()
+    if not options.yes and (not sys.stdin.isatty() or input(f"Load it as {plan.tenant_id}? [y/N] ").lower() != "y"):
+        raise BadInputError("Nothing was loaded: say y, or add --yes.")
+    loaded = load(demo, plan, _progress)
+    _show({"ok": True, "tenantId": loaded.tenant_id, "reads": loaded.reads, "missing": loaded.missing,
+           "estimated": loaded.estimated, "meters": len(plan.fleet), "endsAt": loaded.ends_at.isoformat()})  # fmt: skip
+
+
+def _progress(doing: str, share: float) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{100 * share:3.0f} %  {doing:<60.60}", end="\r", file=sys.stderr, flush=True)
 
 
 def _request(options: argparse.Namespace) -> EventRequest:

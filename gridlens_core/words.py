@@ -14,6 +14,7 @@ UNKNOWN = "—"
 UNBROKEN = "\u00a0"
 # A number and its unit stay on one line.
 BEFORE_A_UNIT = re.compile(r"(?<=\d) (?=(?:%|pt|[kM]?Wh|V|min|h|d|s|ms)(?!\w))")
+MODELLED = "supply and technical loss are modelled"  # of a tenant whose reads came from a file
 DAYS_OF_A_NAME = 6  # the name of a weekday says which day it is
 
 

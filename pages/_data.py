@@ -13,6 +13,7 @@ import streamlit as st
 from gridlens_core.demo.demo import Demo
 from gridlens_core.demo.desk import rows_of
 from gridlens_core.demo.earlier import days_before, energy_before
+from gridlens_core.demo.loads import look_for_loaded
 from gridlens_core.display import figures
 from gridlens_core.display.control_room import ControlRoom
 from gridlens_core.display.control_room import control_room as room_of
@@ -38,6 +39,7 @@ from gridlens_core.walkthrough.story import Story
 PULSE_SECONDS, REFRESH_SECONDS = 0.5, 0.7
 # Changes that a pulse does not contain, such as late reads in an existing database, show within this time.
 SLOW_REFRESH_SECONDS = 30
+TENANTS_SECONDS = 5
 PREFLIGHT_SECONDS = 600
 MOST_KEPT = 8  # moments whose rooms and files are kept
 
@@ -85,6 +87,24 @@ def news(tenant_id: str) -> News:
     except GridLensError as error:
         return News(tenant_id, pulse, None, auto, error.message, scene)
     return News(tenant_id, pulse, desk.stamp(tenant_id), auto, scene=scene)
+
+
+@st.cache_data(ttl=TENANTS_SECONDS, max_entries=1, show_spinner=False)
+def _tenants(_demo: Demo) -> tuple[str, ...]:
+    try:
+        return look_for_loaded(_demo)
+    except GridLensError:
+        return _demo.session.tenants.names
+
+
+def tenants() -> tuple[str, ...]:
+    """The tenants that may be shown, those that another process loaded among them."""
+    return _tenants(demo())
+
+
+def forget_tenants() -> None:
+    """After a load in this process."""
+    _tenants.clear()
 
 
 def forget_pulse() -> None:

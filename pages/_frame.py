@@ -62,7 +62,7 @@ def _wait() -> None:
 
 def tenant() -> str:
     """The tenant the presenter has chosen; the audience's address names it."""
-    tenants = _data.demo().settings.tenants
+    tenants = _data.tenants()
     chosen = st.query_params.get("tenant", "") if is_audience() else st.session_state.get("tenant")
     return str(chosen) if chosen in tenants else tenants[0]
 
@@ -81,7 +81,7 @@ def header() -> None:
         st.markdown(f"**{_look.plain(_data.story().brand.name)}**", width="content")
         st.selectbox(
             "Tenant",
-            _data.demo().settings.tenants,
+            _data.tenants(),
             key="tenant",
             label_visibility="collapsed",
             width=170,
@@ -104,6 +104,9 @@ def header() -> None:
 def simulated(tenant_id: str) -> None:
     """What every page and every export says."""
     st.badge(_look.plain(f"Simulated events on {tenant_id}"), icon=":material/science:", color="gray")
+    loaded = _data.demo().session.tenants.loaded(tenant_id)
+    if loaded is not None:
+        st.badge(words.MODELLED.capitalize(), icon=":material/calculate:", color="gray", help=loaded.note)
 
 
 @st.fragment(run_every=_data.REFRESH_SECONDS)
@@ -120,9 +123,9 @@ def _status() -> None:
         demo = _data.demo()
         st.markdown(
             f"Grid clock **{words.clock_time(at.grid_now, demo.settings.timezone)}**"
-            f" :gray[{_look.plain(words.lead(at.grid_now, demo.session.clock()))}]",
+            f" :gray[{_look.plain(words.lead(at.grid_now, demo.session.wall(at.tenant_id)))}]",
             width="content",
-            help=_look.tip(f"The grid's own time, {words.ahead(at.grid_now, demo.session.clock())}."),
+            help=_look.tip(f"The grid's own time, {words.ahead(at.grid_now, demo.session.wall(at.tenant_id))}."),
         )
         kind = demo.session.site.title
         if at.pulse == news.pulse:

@@ -41,7 +41,7 @@ def source() -> None:
         st.metric(
             "Grid clock",
             words.clock_time(at.grid_now, zone),
-            words.ahead(at.grid_now, demo.session.clock()),
+            words.ahead(at.grid_now, demo.session.wall(tenant)),
             border=True,
             delta_color="off",
             delta_arrow="off",

@@ -209,12 +209,19 @@ class QuickcheckAnswer(ApiModel):
             grid_now=at.grid_now,
             overview_last5=rows(OVERVIEW, 5),
             current_loss_pct=plain(at.kpis["loss_pct"]),
-            loss_note=None if at.kpis["loss_pct"] is not None else why_absent(at.schema, "loss_pct", at.kpis.failed),
+            loss_note=_loss_note(at),
             active_events=[EventFacts.model_validate(event) for event in reversed(at.running)],
             feeder_loss_last10=rows(FEEDER_LOSS, 10),
             suspicious_meters_last10=rows(SUSPICIOUS, 10),
             fieldops_last10=rows(FIELDOPS, 10),
         )
+
+
+def _loss_note(at: Moment) -> str | None:
+    """Why there is no loss, or that its supply is modelled."""
+    if at.kpis["loss_pct"] is None:
+        return why_absent(at.schema, "loss_pct", at.kpis.failed)
+    return at.supply_note or None
 
 
 class EffectFacts(ApiModel):

@@ -89,7 +89,7 @@ def _add_signs_of_life(api: FastAPI, demo: Demo) -> None:
         return HealthAnswer(database=_kind(demo))
 
     def status_of(tenant_id: str) -> bytes:
-        found, wall = demo.lifeline.status(tenant_id), demo.session.clock()
+        found, wall = demo.lifeline.status(tenant_id), demo.session.wall(tenant_id)
         answer = StatusAnswer(
             tenant_id=tenant_id,
             grid_now=found.pulse.grid_now,

@@ -133,11 +133,10 @@ class Demo:
 
     def usual_interval(self, tenant_id: str) -> int:
         """The interval that publishing goes on with: that of the tenant's history."""
-        if self.session.site.may_put_right:
+        if self.session.site.may_put_right and self.session.tenants.loaded(tenant_id) is None:
             return DEFAULT_INTERVAL_MINUTES
-        habits = self.desk.fleet(tenant_id).habits
-        known = habits is not None and habits.minutes in INTERVAL_MINUTES
-        return habits.minutes if habits is not None and known else DEFAULT_INTERVAL_MINUTES
+        minutes = self.desk.fleet(tenant_id).interval_minutes
+        return minutes if minutes in INTERVAL_MINUTES else DEFAULT_INTERVAL_MINUTES
 
     def _cycle(self, tenant_id: str, minutes: int, batch_rows: int, *, is_last: bool) -> tuple[Cycle, Kpis | None]:
         """One cycle with the KPIs before it. It does not wait for views that do not answer in time.
@@ -148,7 +147,7 @@ class Demo:
         self.nightly.prepare(tenant_id, minutes, self.desk.fleet)
         with self.session.transaction() as connection:
             lock_tenant(connection, tenant_id)
-            wall = self.session.clock()
+            wall = self.session.wall(tenant_id)
             latest = newest_interval(connection, schema, tenant_id)
             now = grid_clock(latest, wall, minutes)
             fleet = self.desk.fleet_on(connection, tenant_id, latest, self.desk.today(now))
@@ -212,7 +211,7 @@ class Demo:
     ) -> Rehearsal:
         """The path the KPIs would take; everything is rolled back."""
         fleet = self._check(tenant_id, request)
-        site, wall = self.session.site, self.session.clock()
+        site, wall = self.session.site, self.session.wall(tenant_id)
         minutes = check_interval(interval_minutes or self.usual_interval(tenant_id))
         plan = Plan(self.session.schema, fleet, wall, minutes, supply=site.keeps_supply)
         with self.session.transaction() as connection:
@@ -228,7 +227,7 @@ class Demo:
             return end_event(connection, event_id, self._grid_now(connection, tenant_id))
 
     def _grid_now(self, connection: sa.Connection, tenant_id: str) -> datetime:
-        schema, wall = self.session.schema, self.session.clock()
+        schema, wall = self.session.schema, self.session.wall(tenant_id)
         return read_grid_now(connection, schema, tenant_id, wall, DEFAULT_INTERVAL_MINUTES)
 
     def reset(self, tenant_id: str) -> int:
@@ -257,10 +256,12 @@ class Demo:
 
         In one transaction: nobody sees half of it, and no other process publishes in between.
         """
-        tenant, wall = {"tenant_id": fleet.tenant_id}, self.session.clock()
+        tenant, wall = {"tenant_id": fleet.tenant_id}, self.session.wall(fleet.tenant_id)
         end = grid_clock(None, wall, DEFAULT_INTERVAL_MINUTES)
         first_event = connection.execute(query("events.sql", "earliest_event_start"), tenant).scalar_one()
         moment = floor_to_interval(min(first_event or end, end), DEFAULT_INTERVAL_MINUTES)
+        loaded = self.session.tenants.loaded(fleet.tenant_id)
+        moment = moment if loaded is None else max(moment, loaded.ends_at)
         baseline.forget_after(connection, fleet.tenant_id, moment, self.desk.today(moment))
         connection.execute(query("events.sql", "delete_events"), tenant)
         seeding.fill_up(connection, self.session.schema, fleet, self.settings, wall)

@@ -87,7 +87,7 @@ class KpiDesk:
 
     def forget(self, tenant_id: str | None = None) -> None:
         """Drops what was learned of a tenant, or of all after a change of the database."""
-        chosen = self._session.settings.tenants if tenant_id is None else (tenant_id,)
+        chosen = self._session.tenants.names if tenant_id is None else (tenant_id,)
         for one in chosen:
             self._moments.forget(one)
             with self._lock:
@@ -113,7 +113,7 @@ class KpiDesk:
     def log(self, tenant_id: str) -> tuple[Pulse, list[Event]]:
         """The pulse with the event log it was taken with, in the order it was written."""
         with self._session.transaction(read_only=True) as connection:
-            return read_pulse(connection, self._session.schema, tenant_id, self._session.clock())
+            return read_pulse(connection, self._session.schema, tenant_id, self._session.wall(tenant_id))
 
     def stamp(self, tenant_id: str) -> float | None:
         """Changes whenever another moment is known, or more of the same one."""
@@ -198,7 +198,7 @@ class KpiDesk:
         self._session.check_tenant(tenant_id)
         with self._session.transaction(read_only=True) as connection:
             latest = newest_interval(connection, self._session.schema, tenant_id)
-            now = grid_clock(latest, self._session.clock(), DEFAULT_INTERVAL_MINUTES)
+            now = grid_clock(latest, self._session.wall(tenant_id), DEFAULT_INTERVAL_MINUTES)
             return self.fleet_on(connection, tenant_id, latest, self.today(now))
 
     def fleet_on(self, connection: sa.Connection, tenant_id: str, latest: datetime | None, today: date) -> Fleet:
@@ -232,6 +232,7 @@ class KpiDesk:
 
     def _question(self, tenant_id: str) -> Question:
         known, session = self._of(tenant_id), self._session
+        loaded = session.tenants.loaded(tenant_id)
 
         def fleet(connection: sa.Connection, latest: datetime | None, today: date) -> Fleet:
             return self.fleet_on(connection, tenant_id, latest, today)
@@ -240,11 +241,12 @@ class KpiDesk:
             tenant_id=tenant_id,
             site=session.site,
             schema=session.schema,
-            wall=session.clock(),
+            wall=session.wall(tenant_id),
             fleet=fleet,
             history=known.trace.all(),
             tariff_usd_per_kwh=session.settings.tariff_usd_per_kwh,
             keeper=known.keeper,
+            supply_note="" if loaded is None else loaded.note,
         )
 
     def _ask(self, tenant_id: str) -> Moment:

@@ -54,7 +54,7 @@ class Lifeline:
         session.check_tenant(tenant_id)
         session.require_events_for_kpis()
         with self._transaction() as connection:
-            pulse, log = read_pulse(connection, session.schema, tenant_id, session.clock())
+            pulse, log = read_pulse(connection, session.schema, tenant_id, session.wall(tenant_id))
             auto = self._auto.state(connection, tenant_id)
         return Status(pulse, () if session.schema.events_problem else tuple(not_over(pulse, log)), auto)
 

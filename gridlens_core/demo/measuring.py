@@ -99,7 +99,9 @@ class Measurer:
     def _with_and_without(self, moment: Moment, read: ReadKpis) -> Measured | None:
         """What was measured; None where the database is at another moment by now."""
         with self._session.transaction(one_moment=True) as connection:
-            pulse, events = read_pulse(connection, moment.schema, moment.tenant_id, self._session.clock())
+            pulse, events = read_pulse(
+                connection, moment.schema, moment.tenant_id, self._session.wall(moment.tenant_id)
+            )
             if pulse != moment.pulse:
                 return None
             subject = Subject(moment.schema, moment.fleet, moment.kpis, moment.grid_now, read)

@@ -30,7 +30,7 @@ class Nightly:
         """Before a cycle; asks the database nothing where this process has done it already."""
         if not self._session.site.keeps_supply or self._is_ready(tenant_id, minutes):
             return
-        plan = Plan(self._session.schema, fleet(tenant_id), self._session.clock(), minutes)
+        plan = Plan(self._session.schema, fleet(tenant_id), self._session.wall(tenant_id), minutes)
         newest = catch_up(self._session, plan)
         self._ready[tenant_id] = newest, self._day(newest, minutes)
 
@@ -60,7 +60,7 @@ class Nightly:
         if tenant_id not in self._ready:
             return False
         newest, day = self._ready[tenant_id]
-        has_gap = grid_now(newest, self._session.clock(), minutes) > newest
+        has_gap = grid_now(newest, self._session.wall(tenant_id), minutes) > newest
         return not has_gap and self._day(newest, minutes) == day
 
     def _day(self, moment: datetime, minutes_later: int) -> date:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from threading import Event as Flag
 from threading import Lock, Thread
@@ -19,13 +20,13 @@ from gridlens_core.database.connection import STATEMENT_TIMEOUT_S, Database, con
 from gridlens_core.database.discovery import discover
 from gridlens_core.database.embedded import generated_key, start_embedded, stop_embedded
 from gridlens_core.database.schema import Schema
+from gridlens_core.demo.tenants import Tenants
 from gridlens_core.errors import (
     DatabaseBusyError,
     DatabaseNotReadyError,
     DatabaseUnavailableError,
     GridLensError,
     StartingError,
-    TenantNotAllowedError,
 )
 from gridlens_core.explanation.site import Site, site_of
 from gridlens_core.publishing import seeding
@@ -48,6 +49,7 @@ class Session:
         self.settings = settings
         self.clock = clock or wall_clock(settings.now)
         self.site: Site = site_of(settings)
+        self.tenants = Tenants(settings)
         self.progress = Progress("Starting", 0.0)
         self.start_error: Exception | None = None
         self.start_database = start_database
@@ -94,6 +96,7 @@ class Session:
                 self.progress = Progress("Starting the embedded PostgreSQL", 0.0)
                 database = connect(self.start_database(self.settings.data_dir), is_local=True)
                 schema = seeding.prepare_local(database, self.settings, self.clock(), self._report)
+            self.tenants.look(database, at_once=True)
             self._database, self._schema = database, schema
             self.progress, self.start_error = Progress("Ready", 1.0), None
 
@@ -196,13 +199,13 @@ class Session:
 
     def check_tenant(self, tenant_id: str) -> str:
         """The tenant, or TenantNotAllowedError naming those that may be shown."""
-        if tenant_id not in self.settings.tenants:
-            raise TenantNotAllowedError(
-                f"{tenant_id!r} is not named in GRIDLENS_TENANTS; allowed: {', '.join(self.settings.tenants)}.",
-                tenant_id=tenant_id,
-                tenants=list(self.settings.tenants),
-            )
-        return tenant_id
+        if tenant_id not in self.tenants.names and self._database is not None:
+            self.tenants.look(self._database)  # perhaps another process has loaded it
+        return self.tenants.check(tenant_id)
+
+    def wall(self, tenant_id: str) -> datetime:
+        """The wall clock of a tenant."""
+        return self.tenants.wall(tenant_id, self.clock())
 
     def require_events(self) -> None:
         """Looks again before saying that ami_events is missing: it may have been applied since the start."""

@@ -64,6 +64,7 @@ class Moment:
     latest : reads of the newest interval by meter
     ledger : of the events that are not over for long; `over` has what the others did
     history : what was seen before, this moment last
+    supply_note : what is to be said of its supply and loss, empty where they are what the database says
     measured : with and without the events; None where none has touched the day, or `unmeasured` says why
     """
 
@@ -84,6 +85,7 @@ class Moment:
     tariff_usd_per_kwh: float
     measured: Measured | None = None
     unmeasured: str = ""
+    supply_note: str = ""
 
     @property
     def grid_now(self) -> datetime:
@@ -183,6 +185,7 @@ class Question:
     history: Sequence[Observation]
     tariff_usd_per_kwh: float
     keeper: Keeper
+    supply_note: str = ""
 
 
 @dataclass(frozen=True)
@@ -242,6 +245,7 @@ def _look(connection: sa.Connection, asked: Question, pulse: Pulse, log: Sequenc
         over=_accounts_of_the_past(connection, asked, fleet, log, now),
         history=(*history, Observation(now, said.kpis)),
         tariff_usd_per_kwh=asked.tariff_usd_per_kwh,
+        supply_note=asked.supply_note,
     )
 
 

@@ -81,7 +81,7 @@ class LocalSite:
     def fleet(
         self, connection: sa.Connection, schema: Schema, tenant_id: str, latest: datetime | None, today: date
     ) -> Fleet:
-        return seeding.registered_fleet(connection, self.settings, tenant_id)
+        return seeding.known_fleet(connection, schema, self.settings, tenant_id)
 
     def kpi_day(self, connection: sa.Connection, schema: Schema, tenant_id: str, grid_now: datetime) -> date:
         return local_day(grid_now, self.settings.timezone)

@@ -19,6 +19,7 @@ from gridlens_core.explanation.money import Money, money_of
 from gridlens_core.explanation.receipts import Receipt
 from gridlens_core.explanation.why import Measured, Why, total, why_of
 from gridlens_core.meters.events import Event
+from gridlens_core.words import MODELLED
 
 SESSION_HOURS = 24  # of grid time; what is over longer was not just shown
 
@@ -54,6 +55,7 @@ class Brief:
     since, until : the part of the KPIs' day that `kpis` and `why` are about
     labels : what each event is called, by its id
     money : of all receipts together
+    supply_note : what is to be said of supply and loss
     """
 
     brand: str
@@ -74,11 +76,13 @@ class Brief:
     labels: Mapping[str, Label]
     money: Money
     score: Score | None
+    supply_note: str = ""
 
     @property
     def label(self) -> str:
         """What every page and slide carries."""
-        return f"Simulated events on {self.tenant_id}"
+        modelled = f"; {MODELLED}" if self.supply_note else ""
+        return f"Simulated events on {self.tenant_id}{modelled}"
 
 
 def brief_of(at: Moment, brand: Brand) -> Brief:
@@ -106,6 +110,7 @@ def brief_of(at: Moment, brand: Brand) -> Brief:
         why=_why(measured, leading) if measured and leading else None,
         labels=room.labels,
         money=money_of(receipts[::-1], begun, at.grid_now, at.tariff_usd_per_kwh),
+        supply_note=at.supply_note,
         score=session_score([one.score for one in receipts if one.score is not None]),
     )
     return _branded(brief, brand)

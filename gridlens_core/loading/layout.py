@@ -12,14 +12,15 @@ import pandas as pd
 
 from gridlens_core.database.bindings import READS_TABLE, Column, Correction, Corrections, bind
 from gridlens_core.loading.names import ASIDE, CLOCK, QUALITY, UNIT, plain, stands_for
-from gridlens_core.loading.numbers import decimal_of, numbers
+from gridlens_core.loading.numbers import decimal_of, share_of_numbers
 from gridlens_core.loading.said import Certainty, Item, Said
 from gridlens_core.loading.tables import Table
-from gridlens_core.loading.times import TimeForm, form_of, slots_of, spread
+from gridlens_core.loading.times import NO_TIME, TimeForm, form_of, slots_of, spread
 
 Kind = Literal["moment", "date", "clock", "number", "text", "blank"]
 Shape = Literal["long", "a column a meter", "a column an interval"]
 
+FEW = 6  # columns that may stand before those of the intervals
 NUMBER_SHARE = 0.9  # of a column's texts that are numbers, where it is one of numbers
 ROLES = ("meter_id", "feeder_id", "read_at", "kwh", "voltage")
 
@@ -63,7 +64,10 @@ class Understood:
 
 def understand(table: Table, said: Said) -> Understood:
     """What a table's columns mean; raises FileRefusedError by name where that cannot be told."""
-    kinds = [_kind(table, number, said) for number in range(len(table.columns))]
+    beside = _first_of_wide(table)
+    looked = range(len(table.columns) if beside is None else beside)
+    kinds = [_kind(table, number, said) for number in looked]
+    kinds += ["number"] * (len(table.columns) - len(kinds))
     bound = _bound(table, kinds, said)
     items = list(_bound_items(table, bound, said))
     wide_slots = _interval_columns(table, kinds)
@@ -92,13 +96,8 @@ def _kind(table: Table, number: int, said: Said) -> Kind:
         form = form_of(sample, day_first=said.day_first)
         if form is not None:
             return "moment" if _has_clock(form) else "date"
-    decimal = said.decimal or decimal_of(sample)[0]
-    wrong = sum(numbers(table.head.iloc[[row], number], decimal).wrong >= 0 for row in _rows_of(table, number, 40))
-    return "number" if wrong <= (1 - NUMBER_SHARE) * min(len(sample), 40) else "text"
-
-
-def _rows_of(table: Table, number: int, most: int) -> list[int]:
-    return [row for row, one in enumerate(table.head.iloc[:, number].tolist()) if one.strip()][:most]
+    share = share_of_numbers(sample, said.decimal or decimal_of(sample)[0])
+    return "number" if share >= NUMBER_SHARE else "text"
 
 
 def _is_number(text: str) -> bool:
@@ -171,20 +170,34 @@ def _shape_items(table: Table, layout: Layout) -> Iterator[Item]:
 # --- shapes ---------------------------------------------------------------------------------------------
 
 
+def _first_of_wide(table: Table) -> int | None:
+    """From which column on all are headed by moments; their content need not be looked at, one by one, to tell."""
+    for start in range(min(len(table.columns) - 24, FEW)):
+        labels = table.columns[start:]
+        if "" not in labels and (form := form_of(labels)) is not None and _is_moment(form):
+            return start
+    return None
+
+
 def _interval_columns(table: Table, kinds: Sequence[Kind]) -> tuple[int, ...] | None:
     """The columns that are each an interval, by their headings."""
     if not table.named or "moment" in kinds:
         return None
     values = [number for number, kind in enumerate(kinds) if kind in ("number", "blank")]
-    for start in range(min(len(values), 6)):
+    for start in range(min(len(values), FEW)):
         labels = [table.columns[number] for number in values[start:]]
         form = form_of(labels) if len(labels) > 1 and "" not in labels else None
-        if form is not None and _has_clock(form) and not form.format.startswith(("epoch", "excel")):
+        if form is not None and _is_moment(form):
             return tuple(values[start:])
         for end in (len(values), *(start + count for count in (288, 144, 96, 48, 24))):
             if end <= len(values) and slots_of([table.columns[number] for number in values[start:end]]) is not None:
                 return tuple(values[start:end])
     return None
+
+
+def _is_moment(form: TimeForm) -> bool:
+    """Whether a heading of this form is a date with a time; a number may be anything."""
+    return _has_clock(form) and not form.format.startswith(("epoch", "excel"))
 
 
 def _by_interval(
@@ -199,6 +212,7 @@ def _by_interval(
         form = form_of(labels, day_first=said.day_first)
         assert form is not None
         moments = tuple(form.moments(pd.Series(labels, dtype="str")).tolist())
+        _check_labels(table, wide, moments)
         return Layout("a column an interval", None, form, meter, feeder, quality=quality, wide=wide, moments=moments)
     date = bound.get("read_at", (None, False))[0]
     if date is None or date in wide:
@@ -208,6 +222,12 @@ def _by_interval(
         raise _no_time(table, date)
     return Layout("a column an interval", date, form, meter, feeder, quality=quality, wide=wide, slots=tuple(slots[0]),
                   minutes=slots[1])  # fmt: skip
+
+
+def _check_labels(table: Table, wide: Sequence[int], moments: Sequence[int]) -> None:
+    wrong = [column for column, moment in zip(wide, moments, strict=True) if moment == NO_TIME]
+    if wrong:
+        raise table.wrong("its heading is no time like the others'", column=wrong[0])
 
 
 def _by_meter_or_long(table: Table, kinds: Sequence[Kind], bound: Mapping[str, tuple[int, bool]], said: Said) -> Layout:

@@ -80,9 +80,13 @@ class Nem12:
         encoding = encoding_of(head_of(self.member))
         with self.member.open() as stream:
             text = TextIOWrapper(stream, encoding=encoding, errors="replace", newline="")
-            for line, row in enumerate(csv.reader(text), 1):
-                if row and row[0].strip():
-                    yield line, [one.strip() for one in row]
+            line = 0
+            try:
+                for line, row in enumerate(csv.reader(text), 1):
+                    if row and row[0].strip():
+                        yield line, [one.strip() for one in row]
+            except csv.Error as error:
+                raise self._wrong(f"it is no row of NEM12 ({error})", line + 1) from error
 
     def _stream(self, line: int, row: Sequence[str]) -> _Stream:
         if len(row) < 9:

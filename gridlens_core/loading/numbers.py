@@ -83,6 +83,15 @@ def numbers(text: pd.Series, decimal: str = ".") -> Numbers:
     return Numbers(value, mark, -1)
 
 
+def share_of_numbers(texts: Sequence[str], decimal: str) -> float:
+    """How many of some texts are numbers or blank."""
+    column = pd.Series(texts, dtype="str")
+    fast = column.str.replace(",", ".", regex=False) if decimal == "," else column
+    rest = column[pd.to_numeric(fast, errors="coerce").isna().to_numpy(bool)]
+    wrong = sum(one.strip().lower() not in BLANKS and _slowly(one.strip(), decimal)[0] is None for one in rest)
+    return 1 - wrong / max(len(column), 1)
+
+
 def _slowly(text: str, decimal: str) -> tuple[float | None, bool]:
     bracketed = re.fullmatch(r"\((.*)\)", text)  # accountants' minus
     found = _NUMBER.match(f"-{bracketed[1]}" if bracketed else text)

@@ -49,20 +49,30 @@ class Rows:
     def _meters(self, cells: pd.DataFrame, lines: Ints) -> None:
         at = self._times(cells, lines)
         rows = self.gathered.rows([self.table.columns[one] for one in self.layout.wide], self.table.name)
-        for row, column in zip(rows.tolist(), self.layout.wide, strict=True):
-            value, mark = self._numbers(cells, lines, column)
-            self._add(row, at, value, mark, lines)
+        value, mark = self._block(cells, lines)
+        n = len(rows)
+        self._add(np.tile(rows, len(at)), np.repeat(at, n), value, mark, np.repeat(lines, n))
 
     def _intervals(self, cells: pd.DataFrame, lines: Ints) -> None:
         meter = self._meter_rows(cells, lines)
-        moments = bool(self.layout.moments)
-        days = np.zeros(len(cells), np.int64) if moments else self._times(cells, lines)
-        flags = self._flags(cells)
-        for column, offset in zip(self.layout.wide, self.layout.moments or self.layout.slots, strict=True):
-            value, mark = self._numbers(cells, lines, column)
-            self._add(meter, days + offset, value, np.maximum(mark, flags), lines)
+        offsets = np.array(self.layout.moments or self.layout.slots, np.int64)
+        days = np.zeros(len(cells), np.int64) if self.layout.moments else self._times(cells, lines)
+        value, mark = self._block(cells, lines)
+        n = len(offsets)
+        mark = np.maximum(mark, np.repeat(self._flags(cells), n))
+        self._add(np.repeat(meter, n), (days[:, None] + offsets).ravel(), value, mark, np.repeat(lines, n))
 
-    def _add(self, meter: Ints | int, at: Ints, value: Floats, mark: NDArray[np.int8], lines: Ints,
+    def _block(self, cells: pd.DataFrame, lines: Ints) -> tuple[Floats, NDArray[np.int8]]:
+        """The numbers of the wide columns, row by row."""
+        columns = self.layout.wide
+        texts = pd.Series(cells.iloc[:, list(columns)].to_numpy(object).ravel(), dtype="str")
+        found = numbers(texts, self.layout.decimal)
+        if found.wrong >= 0:
+            row, place = divmod(found.wrong, len(columns))
+            raise self._wrong(cells, lines, columns[place], row, "is no number")
+        return found.value, found.mark
+
+    def _add(self, meter: Ints, at: Ints, value: Floats, mark: NDArray[np.int8], lines: Ints,
              volts: NDArray[np.float32] | None = None) -> None:  # fmt: skip
         value[mark == MISSING] = np.nan
         more = {"mark": mark, "line": lines, "minutes": self.layout.minutes}

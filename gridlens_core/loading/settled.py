@@ -24,6 +24,7 @@ DOUBTFUL_AT_MOST = 0.02  # of reads that stand beside another of the same meter 
 LENGTH_SHARE = 0.02  # of reads that an interval must have to be one of the file's
 OFF_GRID = 0.2  # of an interval that a clock may be out
 MISSING_AT_MOST = 0.6
+MOST_KWH = 100_000  # of a meter in an hour; more is no meter of a home or a shop
 
 
 @dataclass(frozen=True)
@@ -62,15 +63,23 @@ def settle(reads: FileReads, meaning: Meaning, said: Said, timezone: str) -> tup
     """
     items: list[Item] = []
     at, zone = _in_utc(reads, meaning, said, timezone, items)
-    reads = replace(reads, at=at)
-    reads, step = _sorted(reads, items)
-    reads = _ends(reads, meaning, said, step, zone, items)
+    local = at + offsets_at(at, zone) if meaning.aware else reads.at
+    first, last = np.full(len(reads.meters), np.iinfo(np.int64).max), np.zeros(len(reads.meters), np.int64)
+    np.minimum.at(first, reads.meter, local)
+    np.maximum.at(last, reads.meter, local)
+    reads, step = _sorted(replace(reads, at=at), items)
+    label, certainty, why = _label(meaning, first % 86400, last % 86400, step)
+    if said.label:
+        label, certainty, why = said.label, "set", "as you said"
+    items.append(Item("a time is", f"the {label} of its interval", certainty, why))
+    reads = _ends(reads, label, step)
     reads = differences(reads, items)
     kwh = energies(reads, meaning, said, step, items)
     volts = service_volts(reads, items)
     kwh = signed(kwh, items)
     reads, kwh, volts, minutes = _one_interval(reads, kwh, volts, items)
     codes = odd_reads(Past(reads.meter, reads.at, kwh, volts), len(reads.meters))
+    codes |= np.nan_to_num(np.abs(kwh)) > MOST_KWH
     if codes.any():
         items.append(Item("no energy", f"{int(codes.sum()):,} values", "guess", "far from all else: codes, left out"))
     kept = ~codes & ~np.isnan(kwh)
@@ -140,34 +149,28 @@ def _take(reads: FileReads, rows: Ints) -> FileReads:
     return replace(reads, **{name: getattr(reads, name)[rows] for name in names})
 
 
-def _ends(reads: FileReads, meaning: Meaning, said: Said, step: int, zone: str, items: list[Item]) -> FileReads:
+def _ends(reads: FileReads, label: str, step: int) -> FileReads:
     """Times moved to the end of their intervals."""
-    label, certainty, why = _label(reads, meaning, said, step, zone)
-    if label == "start":
-        length, own = interval_lengths(Past(reads.meter, reads.at, reads.value, reads.volts), len(reads.meters))
-        minutes = np.where(length > 0, length, own[reads.meter])
-        reads = replace(reads, at=reads.at + 60 * np.where(minutes > 0, minutes, step // 60))
-    items.append(Item("a time is", f"the {label} of its interval", certainty, why))
-    return reads
+    if label == "end":
+        return reads
+    length, own = interval_lengths(Past(reads.meter, reads.at, reads.value, reads.volts), len(reads.meters))
+    minutes = np.where(length > 0, length, own[reads.meter])
+    return replace(reads, at=reads.at + 60 * np.where(minutes > 0, minutes, step // 60))
 
 
-def _label(reads: FileReads, meaning: Meaning, said: Said, step: int, zone: str) -> tuple[str, Certainty, str]:
-    if said.label:
-        return said.label, "set", "as you said"
+def _label(meaning: Meaning, first: Ints, last: Ints, step: int) -> tuple[str, Certainty, str]:
+    """Whether a time starts or ends its interval; first, last : (n_meters,) seconds after midnight."""
     if meaning.label:
         return meaning.label, "sure", "by the form of the file"
     if STARTS.search(meaning.time_name):
         return "start", "sure", f"column {meaning.time_name!r}"
     if any(one in meaning.time_name.lower() for one in ENDS):
         return "end", "sure", f"column {meaning.time_name!r}"
-    first = np.flatnonzero(np.concatenate([[True], reads.meter[1:] != reads.meter[:-1]]))
-    last = np.append(first[1:], len(reads)) - 1
-    of_day = [(reads.at[rows] + offsets_at(reads.at[rows], zone)) % 86400 for rows in (first, last)]
-    starts = np.mean((of_day[0] == 0) & ((of_day[1] + step) % 86400 == 0))
-    ends = np.mean((of_day[0] == step) & (of_day[1] == 0))
+    starts = np.mean((first == 0) & ((last + step) % 86400 == 0))
+    ends = np.mean((first == step) & (last == 0))
     if max(starts, ends) > 0.5:
         return ("start" if starts > ends else "end"), "sure", "so the reads fill whole days"
-    if np.mean(of_day[0] == 0) > 0.5:
+    if np.mean(first == 0) > 0.5:
         return "start", "guess", "the first one is midnight"
     return "end", "guess", "as GridLens has it"
 

@@ -127,9 +127,9 @@ def decoded(head: bytes) -> str:
     return head.decode(encoding_of(head), errors="replace")
 
 
-def head_of(member: Member) -> bytes:
+def head_of(member: Member, size: int = HEAD_BYTES) -> bytes:
     """Its first bytes, unpacked."""
-    return _head(member.open)
+    return _head(member.open, size)
 
 
 def whole(member: Member) -> IO[bytes]:
@@ -202,6 +202,6 @@ def _bounded(opened: Callable[[], IO[bytes]], name: str, most: int) -> Callable[
     return lambda: BufferedReader(Bounded(opened(), name, most), HEAD_BYTES)
 
 
-def _head(opened: Callable[[], IO[bytes]]) -> bytes:
+def _head(opened: Callable[[], IO[bytes]], size: int = HEAD_BYTES) -> bytes:
     with opened() as stream:
-        return stream.read(HEAD_BYTES)
+        return stream.read(size)

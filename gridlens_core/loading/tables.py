@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -13,6 +14,7 @@ from io import StringIO, TextIOWrapper
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import openpyxl
 import pandas as pd
 import pyarrow as pa
@@ -31,8 +33,11 @@ from gridlens_core.loading.source import (
 )
 from gridlens_core.loading.times import form_of
 
+HEAD_LINES, WIDE_BYTES = 20, 16_000_000  # a table whose first bytes hold fewer lines is looked at further
+MANY = 60  # cells of a row tell whether it is a header
 HEAD_ROWS = 3_000  # that tell what a table means
 PART_CELLS = 600_000  # read at a time: some 25 MB of text
+WIDE_COLUMNS = 500
 MOST_COLUMNS = 40_000  # a year of quarter hours beside each other
 DELIMITERS = ";\t,|"
 NUMBER = re.compile(r"^-?\d+([.,]\d+)?$")
@@ -100,6 +105,8 @@ def _finished(name: str, header: Sequence[str] | None, parts: Callable[[], Gener
 
 def _csv(member: Member) -> Table:
     head = head_of(member)
+    if head.count(b"\n") < HEAD_LINES:
+        head = head_of(member, WIDE_BYTES)  # very long lines
     encoding, text = encoding_of(head), decoded(head)
     lines = text.splitlines(keepends=True)
     if len(lines) > 1 and not text.endswith(("\n", "\r")):
@@ -119,8 +126,12 @@ def _csv(member: Member) -> Table:
     def parts() -> Generator[Part]:
         skip = first + has_header
         size = max(50, PART_CELLS // columns)
-        with member.open() as stream:
+        if columns > WIDE_COLUMNS:
+            yield from _wide_parts(member, encoding, delimiter, skip, columns)
+            return
+        with member.open() as stream, warnings.catch_warnings():
             try:
+                warnings.simplefilter("error", pd.errors.ParserWarning)  # it would leave columns out
                 reader = pd.read_csv(
                     TextIOWrapper(stream, encoding=encoding, errors="replace", newline=""),
                     sep=delimiter, header=None, names=range(columns), index_col=False, skiprows=skip, dtype="str",
@@ -131,11 +142,30 @@ def _csv(member: Member) -> Table:
                         yield Part(skip + 1 + number * size, cells.fillna(""))
             except pd.errors.EmptyDataError:
                 return
-            except (pd.errors.ParserError, ValueError) as error:
+            except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
                 raise _misshapen(member.name, error) from error
 
     note = f"{first} line(s) above the header left aside" if first else ""
     return _finished(member.name, rows[first] if has_header else None, parts, note)
+
+
+def _wide_parts(member: Member, encoding: str, delimiter: str, skip: int, columns: int) -> Generator[Part]:
+    """Row by row: a column at a time, as pandas reads, takes far longer where there are thousands."""
+    size = max(50, PART_CELLS // columns)
+    with member.open() as stream:
+        text = TextIOWrapper(stream, encoding=encoding, errors="replace", newline="")
+        rows = enumerate(islice(csv.reader(text, delimiter=delimiter), skip, None), skip + 1)
+        while some := list(islice(rows, size)):
+            for line, row in some:
+                if len(row) != columns and any(row):
+                    raise _uneven(member.name, line, len(row), columns)
+            yield Part(
+                some[0][0], pd.DataFrame(np.array([row or [""] * columns for _, row in some], object), dtype=object)
+            )
+
+
+def _uneven(name: str, line: int, there: int, due: int) -> FileRefusedError:
+    return FileRefusedError.at(name, f"it has {there} columns where the lines before have {due}", line=line)
 
 
 def _misshapen(name: str, error: Exception) -> FileRefusedError:
@@ -143,7 +173,7 @@ def _misshapen(name: str, error: Exception) -> FileRefusedError:
     digits = [int(one) for one in words.replace(",", " ").split() if one.isdigit()]
     if "Expected" in words and len(digits) == 3:
         expected, line, saw = digits
-        return FileRefusedError.at(name, f"it has {saw} columns where the lines before have {expected}", line=line)
+        return _uneven(name, line, saw, expected)
     words = words.removeprefix("Error tokenizing data. C error: ")
     return FileRefusedError.at(name, f"it is no well-formed table ({words})")
 
@@ -152,7 +182,10 @@ def _delimited(lines: Sequence[str]) -> tuple[str, list[list[str]]]:
     """The delimiter that divides most lines alike, and the lines divided by it."""
     best: tuple[float, str, list[list[str]]] = (-1.0, ",", [])
     for delimiter in DELIMITERS:
-        rows = list(islice(csv.reader(StringIO("".join(lines), newline=""), delimiter=delimiter), HEAD_ROWS))
+        try:
+            rows = list(islice(csv.reader(StringIO("".join(lines), newline=""), delimiter=delimiter), HEAD_ROWS))
+        except csv.Error:
+            continue  # a field of a hundred thousand letters is none
         counts = Counter(len(row) for row in rows if row)
         width, times = counts.most_common(1)[0] if counts else (1, 0)
         # A decimal comma divides many lines too, but seldom all alike; the earlier delimiter wins a tie.
@@ -164,6 +197,7 @@ def _delimited(lines: Sequence[str]) -> tuple[str, list[list[str]]]:
 
 def _is_header(row: Sequence[str]) -> bool:
     """Whether a row names columns: one with a moment and a number beside it is a read."""
+    row = row[:MANY]
     numbers = [one for one in row if NUMBER.match(one.strip())]
     moments = [one for one in row if one not in numbers and one.strip()[:1].isdigit() and form_of([one]) is not None]
     return not (numbers and moments) and len(numbers) < len(row)

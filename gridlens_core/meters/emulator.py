@@ -66,6 +66,7 @@ class Reads:
     voltage_dv : mean service voltage [tenths of a volt]
     sent : whether the read arrives at all
     supplied_wh : (n_feeders, n_intervals) energy the substation put into each feeder [Wh]
+    due : whether a read was due at all; None where all were
     """
 
     fleet: Fleet
@@ -75,6 +76,13 @@ class Reads:
     voltage_dv: Ints
     sent: Flags
     supplied_wh: Ints
+    due: Flags | None = None
+
+    @property
+    def meters_due(self) -> Ints:
+        """(n_feeders, n_intervals) how many reads were due."""
+        due = np.ones(self.sent.shape, np.int64) if self.due is None else self.due
+        return self.fleet.sum_by_feeder(due)
 
 
 def emulate(fleet: Fleet, span: Span, events: Sequence[Event], missing_share: float = MISSING_SHARE) -> Reads:

@@ -16,6 +16,7 @@ from gridlens_core.meters.feeders import feeder_kind, feeder_sizes
 from gridlens_core.meters.gaps import MISSING_SHARE
 from gridlens_core.meters.habits import Habits, habit_reads
 from gridlens_core.meters.load_model import HonestReads, honest_reads
+from gridlens_core.meters.profiles import SLOT_MINUTES
 from gridlens_core.meters.traits import MeterTraits, meter_traits
 from gridlens_core.meters.voltage_limits import NOMINAL_V, RANGE_A, nominal_of
 
@@ -93,6 +94,11 @@ class Fleet:
         none = np.zeros_like(traits.solar_wh)
         used = traits.mean_wh_per_slot - traits.solar_wh
         return replace(self, traits=replace(traits, solar_wh=none, mean_wh_per_slot=used))
+
+    @property
+    def interval_minutes(self) -> int:
+        """The interval at which its history goes on."""
+        return SLOT_MINUTES if self.habits is None else self.habits.minutes
 
     @property
     def mean_wh_per_slot(self) -> NDArray[np.float64]:

@@ -48,12 +48,11 @@ def preflight(demo: Demo, tenant_id: str, *, trial: bool = True) -> list[Finding
     settings = demo.settings
     opened: Database | None = None
     try:
-        if tenant_id not in settings.tenants:
-            return [_tenant_not_named(tenant_id, settings.tenants)]
         if settings.database_url is None:
             demo.session.start()
-            database = demo.session.database
-        elif demo.session.ready:
+        if tenant_id not in demo.session.tenants.names:
+            return [_tenant_not_named(tenant_id, demo.session.tenants.names)]
+        if settings.database_url is None or demo.session.ready:
             database = demo.session.database
         else:
             database = opened = connect(settings.database_url.get_secret_value(), is_local=False)

@@ -41,7 +41,7 @@ KEPT_ENOUGH = 0.995  # of a trial's energy; less was rounded or changed on the w
 
 def history(inspected: Inspected, trial: bool) -> Iterator[Finding]:
     demo, schema, tenant_id = inspected.demo, inspected.schema, inspected.tenant_id
-    wall = demo.session.clock()
+    wall = demo.session.wall(tenant_id)
     with inspected.reading() as connection:
         latest = newest_interval(connection, schema, tenant_id)
         now = read_grid_now(connection, schema, tenant_id, wall, DEFAULT_INTERVAL_MINUTES)
@@ -135,7 +135,7 @@ def _trial(inspected: Inspected, fleet: Fleet, minutes: int) -> Iterator[Finding
     """Publishes the next interval clean and under a theft, each rolled back, and reads what became of it."""
     schema, tenant_id = inspected.schema, inspected.tenant_id
     with rolled_back(inspected.database) as connection:
-        now = read_grid_now(connection, schema, tenant_id, inspected.demo.session.clock(), minutes)
+        now = read_grid_now(connection, schema, tenant_id, inspected.demo.session.wall(tenant_id), minutes)
         span = Span(now, minutes)
         quiet = inspected.kpis(connection, now) if schema.views and not inspected.database.is_local else None
         clean = connection.begin_nested()

@@ -86,7 +86,7 @@ def record_supply(connection: sa.Connection, reads: Reads) -> None:
             "feeder_ids": [feeder for feeder in fleet.feeders for _ in times],
             "read_times": times * len(fleet.feeders),
             "supplied_wh": reads.supplied_wh.ravel().tolist(),
-            "meters_due": [int(due) for due in fleet.meters_by_feeder for _ in times],
+            "meters_due": reads.meters_due.ravel().tolist(),
         },
     )
 

@@ -50,9 +50,12 @@ class FirstHistory:
 
     def publish(self, connection: sa.Connection, span: Span) -> None:
         """Writes the next span; the caller holds the tenant's lock, and nobody else has written for the tenant."""
-        fleet, day = self._fleet, local_day(span.end, self._fleet.timezone)
-        events = events_in_window(connection, fleet.tenant_id, span.start, span.end)
-        reads = emulate(fleet, span, events, fleet.missing_share)
+        events = events_in_window(connection, self._fleet.tenant_id, span.start, span.end)
+        self.write(connection, emulate(self._fleet, span, events, self._fleet.missing_share))
+
+    def write(self, connection: sa.Connection, reads: Reads) -> None:
+        """Like `publish`, with reads that are known; of the same fleet."""
+        span, day = reads.span, local_day(reads.span.end, self._fleet.timezone)
         mean_nw = self._expected()
         # The triggers would work out what is written here.
         connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
@@ -142,7 +145,7 @@ def _losses(reads: Reads) -> list[NDArray[np.object_]]:
     fleet, per_hour = reads.fleet, 60 // reads.span.minutes
     supplied = reads.supplied_wh * 1000
     lost = supplied - fleet.sum_by_feeder(np.where(reads.sent, reads.recorded_mwh, 0))
-    whole = fleet.sum_by_feeder(reads.sent) == fleet.meters_by_feeder[:, None]
+    whole = fleet.sum_by_feeder(reads.sent) == reads.meters_due
     counts = whole & (supplied > 0) & (100 * lost <= LOST_AT_MOST_PCT * supplied)
     found = []
     for feeder, chosen in enumerate(counts):

@@ -31,6 +31,7 @@ from gridlens_core.publishing.capacity import check_capacity, duration
 from gridlens_core.publishing.first_history import FirstHistory
 from gridlens_core.publishing.history import learn_fleet, learned_until
 from gridlens_core.publishing.kept import is_large, keep_fleet, kept_fleet, key_of
+from gridlens_core.publishing.loaded import loaded_tenants
 from gridlens_core.publishing.progress import Progress, Report, unreported
 from gridlens_core.publishing.publisher import Plan, local_days, lock_tenant, newest_interval, publish_span
 from gridlens_core.settings import Settings
@@ -53,12 +54,26 @@ def prepare_local(database: Database, settings: Settings, wall: datetime, report
     with database.transaction(statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
         baseline.apply_baseline(connection, settings.timezone)
         schema = discover(connection)
-        new = [one for one in settings.tenants if not baseline.registered_meters(connection, one)]
+        kept = loaded_tenants(connection)
+        seeded = [one for one in settings.tenants if one not in kept]
+        new = [one for one in seeded if not baseline.registered_meters(connection, one)]
     if new:
         check_capacity(settings, len(new))
-    for tenant_id in settings.tenants:
+    for tenant_id in seeded:
         fill_history(database, schema, local_fleet(database, settings, tenant_id), settings, wall, report)
+    for one in kept.values():
+        with database.transaction(read_only=True, statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
+            fleet = known_fleet(connection, schema, settings, one.tenant_id)
+        fill_history(database, schema, fleet, settings, one.wall(wall), report)
     return schema
+
+
+def known_fleet(connection: sa.Connection, schema: Schema, settings: Settings, tenant_id: str) -> Fleet:
+    """The meters of a tenant of the local database: of one that was loaded from a file, as that has them."""
+    loaded = loaded_tenants(connection).get(tenant_id)
+    if loaded is None:
+        return registered_fleet(connection, settings, tenant_id)
+    return learn_fleet(connection, schema, settings, tenant_id, loaded.ends_at)
 
 
 def registered_fleet(connection: sa.Connection, settings: Settings, tenant_id: str) -> Fleet:
@@ -218,20 +233,20 @@ def missing_spans(
     connection: sa.Connection, schema: Schema, fleet: Fleet, settings: Settings, wall: datetime
 ) -> list[Span]:
     """The holes of the tenant's history, and what lies between its last read and now, cut at local midnights."""
-    end = grid_now(None, wall, DEFAULT_INTERVAL_MINUTES)
+    minutes = fleet.interval_minutes
+    end = grid_now(None, wall, minutes)
     latest = newest_interval(connection, schema, fleet.tenant_id)
     holes = baseline.holes(connection, fleet.tenant_id) if latest is not None else []
     gaps = [*holes, (latest or _history_start(settings, end), end)]
-    return [span for start, until in gaps for span in _filling(start, until, settings.timezone)]
+    return [span for start, until in gaps for span in _filling(start, until, minutes, settings.timezone)]
 
 
-def _filling(start: datetime, end: datetime, timezone: str) -> Iterator[Span]:
-    """Quarters of an hour from one time to another; shorter intervals where the gap begins or ends within one."""
-    quarter = timedelta(minutes=DEFAULT_INTERVAL_MINUTES)
-    first = min(floor_to_interval(start + quarter - timedelta(microseconds=1), DEFAULT_INTERVAL_MINUTES), end)
-    last = max(floor_to_interval(end, DEFAULT_INTERVAL_MINUTES), first)
+def _filling(start: datetime, end: datetime, minutes: int, timezone: str) -> Iterator[Span]:
+    """Intervals of so many minutes from one time to another; shorter ones where the gap begins or ends within one."""
+    first = min(floor_to_interval(start + timedelta(minutes=minutes, microseconds=-1), minutes), end)
+    last = max(floor_to_interval(end, minutes), first)
     yield from local_days(start, first, INTERVAL_MINUTES[0], timezone)
-    yield from local_days(first, last, DEFAULT_INTERVAL_MINUTES, timezone)
+    yield from local_days(first, last, minutes, timezone)
     yield from local_days(last, end, INTERVAL_MINUTES[0], timezone)
 
 
@@ -250,7 +265,7 @@ def catch_up(database: Transacting, plan: Plan) -> datetime:
     with database.transaction() as connection:
         latest = newest_interval(connection, plan.schema, fleet.tenant_id)
         now = grid_now(latest, plan.wall, plan.interval_minutes)
-    for span in _filling(latest or now, now, timezone):
+    for span in _filling(latest or now, now, fleet.interval_minutes, timezone):
         with database.transaction(statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
             publish_span(connection, plan.schema, fleet, span)
     learn_ahead(database, fleet, now + timedelta(minutes=plan.interval_minutes))

@@ -210,14 +210,27 @@ def test_two_hundred_columns_of_which_few_matter(tmp_path: Path) -> None:
     assert plan.reads.kwh == pytest.approx(homes().kwh.ravel())
 
 
-def test_export_that_is_written_as_negative_stays_so_and_use_does_not(tmp_path: Path) -> None:
+def test_a_year_beside_each_other_is_read_to_its_last_column(tmp_path: Path) -> None:
+    """The first bytes of such a file hold no whole line."""
+    of = homes(5, days=14)
+    table = pd.DataFrame(of.kwh, columns=of.local("%d/%m/%Y %H:%M"))
+    table.insert(0, "home", of.ids)
+    path = written(table, tmp_path / "broad.csv")
+    plan = planned(path)
+    assert plan.reads.kwh == pytest.approx(of.kwh.ravel())
+    assert plan.reads.end.max() == of.ends[-1].timestamp()
+    path.write_text(path.read_text(encoding="utf-8").rstrip() + ",1\n", encoding="utf-8")
+    assert refused(path) == f"broad.csv, line 7: it has {table.shape[1] + 1} columns where the lines before have 4033."
+
+
+def test_use_that_is_written_as_negative_is_turned_and_export_is_kept_as_nothing_used(tmp_path: Path) -> None:
     table = homes().long(homes().local("%Y-%m-%d %H:%M"))
     turned = planned(written(table.assign(kwh=-table["kwh"]), tmp_path / "turned.csv"))
     assert turned.reads.kwh == pytest.approx(homes().kwh.ravel())
     solar = table.assign(kwh=table["kwh"] - np.where(table["read_at"].str[11:13].isin(["11", "12"]), 1.5, 0))
     plan = planned(written(solar, tmp_path / "solar.csv"))
-    assert "export is negative" in found(plan, "sign")
-    assert plan.reads.kwh == pytest.approx(solar["kwh"].to_numpy())
+    assert "are export, and kept as nothing used" in found(plan, "sign")
+    assert plan.reads.kwh == pytest.approx(solar["kwh"].clip(lower=0).to_numpy())
 
 
 # --- what is odd: refused -------------------------------------------------------------------------------
