@@ -7,7 +7,7 @@ import streamlit as st
 from gridlens_core import words
 from gridlens_core.database.embedded import KEY_FILE
 from gridlens_core.errors import GridLensError
-from pages import _data, _frame, _look, _realism
+from pages import _data, _frame, _look, _own_reads, _realism
 
 KEY = '-H "Authorization: Bearer $GRIDLENS_API_KEY" -H "Content-Type: application/json"'
 CALLS = (
@@ -104,6 +104,7 @@ st.subheader("Data source")
 source()
 memory()
 preflight()
+_own_reads.own_reads(tenant)
 with st.container(border=True):
     st.markdown("**HTTP API** :gray[same address; description at /api/openapi.json]")
     st.markdown(key_whereabouts())
