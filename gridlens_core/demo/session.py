@@ -200,7 +200,8 @@ class Session:
     def check_tenant(self, tenant_id: str) -> str:
         """The tenant, or TenantNotAllowedError naming those that may be shown."""
         if tenant_id not in self.tenants.names and self._database is not None:
-            self.tenants.look(self._database)  # perhaps another process has loaded it
+            with suppress(DatabaseUnavailableError):
+                self.tenants.look(self._database)  # perhaps another process has loaded it
         return self.tenants.check(tenant_id)
 
     def wall(self, tenant_id: str) -> datetime:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from time import sleep
 
@@ -10,7 +10,6 @@ import pytest
 import streamlit as st
 from file_forms import HOMES, german_csv, homes, written
 from helpers import TENANT
-from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from gridlens_core.demo.demo import Demo
@@ -23,19 +22,15 @@ ENTRY = Path(_data.__file__).parent / "entry.py"
 SECONDS = 60
 
 
-@pytest.fixture(params=["localhost"])
-def address(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Where the server listens: at the presenter's machine, or beyond it."""
+@pytest.fixture(autouse=True)
+def _no_cached_reads() -> None:
     st.cache_data.clear()
-    before = config.get_option("server.address")
-    config.set_option("server.address", request.param)
-    yield
-    config.set_option("server.address", before)
 
 
-def page_of(demo: Demo) -> AppTest:
+def page_of(demo: Demo, *, unlocked: bool = True) -> AppTest:
     put_on_stage(Show(demo, load_story(demo.settings.data_dir)))
     app = AppTest.from_file(str(ENTRY), default_timeout=SECONDS)
+    app.session_state["unlocked"] = unlocked
     app.run().switch_page("data_source.py").run()
     assert not app.exception
     return app
@@ -51,7 +46,6 @@ def upload(app: AppTest, path: Path) -> AppTest:
     return app.run()
 
 
-@pytest.mark.usefixtures("address")
 def test_a_file_is_shown_corrected_loaded_and_then_chosen(make_demo: Callable[..., Demo], tmp_path: Path) -> None:
     demo = make_demo()
     app = upload(page_of(demo), german_csv(homes(), tmp_path / "homes.csv"))
@@ -82,7 +76,6 @@ def test_a_file_is_shown_corrected_loaded_and_then_chosen(make_demo: Callable[..
     assert len(demo.desk.fleet("HOMES")) == HOMES
 
 
-@pytest.mark.usefixtures("address")
 def test_a_wrong_file_is_refused_by_line_on_the_page(make_demo: Callable[..., Demo], tmp_path: Path) -> None:
     table = homes().long(homes().local("%Y-%m-%d %H:%M")).astype({"kwh": "str"})
     table.loc[7, "kwh"] = "lots"
@@ -91,9 +84,7 @@ def test_a_wrong_file_is_refused_by_line_on_the_page(make_demo: Callable[..., De
     assert "load_reads" not in {one.key for one in app.button}
 
 
-@pytest.mark.usefixtures("address")
-@pytest.mark.parametrize("address", ["0.0.0.0"], indirect=True)
 def test_only_a_presenter_may_load(make_demo: Callable[..., Demo]) -> None:
-    app = page_of(make_demo())
+    app = page_of(make_demo(), unlocked=False)
     assert "Loading is for the presenter." in texts_of(app)
     assert not app.file_uploader
