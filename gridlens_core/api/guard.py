@@ -16,6 +16,7 @@ from gridlens_core.api.errors import error_answer
 from gridlens_core.demo.viewer import LOOPBACK_NAMES, host_name
 
 MOST_BODY_BYTES = 64 * 1024
+UPLOADS = "/_stcore/upload_file"  # a file of reads, whose length the dashboard limits itself
 BODY_SECONDS = 10.0  # for a body to arrive
 HEALTH = "/api/health"  # probes ask for it by any name
 OURS = {"/api": "/api/", "/metrics": "/api/metrics"}  # addresses that the dashboard would answer with a page
@@ -79,7 +80,7 @@ class Guard:
             await self._answer(scope, receive, self._with_headers(scope["path"], send))
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await _whole_body(scope, receive)
+        body = receive if scope["path"].startswith(UPLOADS) else await _whole_body(scope, receive)
         if isinstance(body, Response):
             await body(scope, receive, send)
         else:

@@ -157,3 +157,7 @@ def test_a_body_that_is_too_slow_is_408(monkeypatch: pytest.MonkeyPatch) -> None
     asyncio.run(Guard(app, Rules(lambda: "localhost"))(scope, receive, send))
     assert sent[0]["status"] == 408
     assert b"body_too_slow" in sent[1]["body"]
+
+
+def test_a_file_of_reads_may_be_longer_than_a_request() -> None:
+    assert client().post("/_stcore/upload_file/a/b", content=b"x" * 70_000).text.endswith(" 70000")
