@@ -50,7 +50,7 @@ class Homes:
 @lru_cache(maxsize=8)
 def homes(minutes: int = 30, start: datetime = START, days: int = DAYS) -> Homes:
     """Homes whose reads are whole Wh."""
-    fleet = synthetic_fleet("HOMES", feeders=2, meters_per_feeder=HOMES // 2, seed=3, timezone=ZONE)
+    fleet = synthetic_fleet("HOMES", feeders=2, meters_per_feeder=HOMES // 2, seed=3, timezone=ZONE).without_panels()
     span = Span(start, minutes, days * 24 * 60 // minutes)
     wh, _ = honest_intervals(fleet, span)
     return Homes(tuple(f"NMI{number:04d}" for number in range(HOMES)), tuple(span.read_times), wh / 1000, minutes)

@@ -108,7 +108,6 @@ def signed(kwh: Floats, items: list[Item]) -> Floats:
         items.append(Item("sign", "use is negative in the file, and turned", "guess", f"{100 * negative:.0f} % are"))
         return -kwh
     if negative:
-        text = f"{100 * negative:.1f} % of reads are export, and kept as nothing used"
-        items.append(Item("sign", text, "guess", "the local database holds energy used"))
-        return np.where(kwh < 0, 0.0, kwh)
+        text = f"{100 * negative:.1f} % of reads are export, and kept as negative use"
+        items.append(Item("sign", text, "sure", "what is under nothing is sent out, as by solar panels"))
     return kwh

@@ -26,7 +26,9 @@ from gridlens_core.leave_behind.brief_html import brief_html
 QUARTER = timedelta(minutes=15)
 VARIANT_A = SHAPES[0]
 # How the newest interval is asked for: from meter to meter, or from the whole table.
-CLOCK = re.compile(r"WITH RECURSIVE hop|^SELECT .*max\(.*FROM \S*meter_reads_electric")
+# One asking: from feeder to feeder, or of a sample of meters at once, or of all. What a few of the sample say before it
+# tells where to look, each by one short statement at the end of an index.
+CLOCK = re.compile(r"WITH RECURSIVE hop|^SELECT .*max\(.*FROM \S*meter_reads_electric(?!.* = CAST\(%\(meter\)s)")
 
 
 @dataclass

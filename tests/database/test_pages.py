@@ -157,7 +157,7 @@ def test_the_same_click_again_is_not_a_second_event(show: Callable[..., AppTest]
     assert len(demo.events(TENANT)) == 1
 
 
-def test_a_card_names_all_that_moved_it_and_not_the_drift_that_pulled_against_it(
+def test_a_card_says_that_several_events_moved_it_and_not_the_drift_that_pulled_against_it(
     show: Callable[..., AppTest], demo: Demo
 ) -> None:
     for number, event_type in enumerate(("theft", "voltage-sag", "comms-outage"), start=1):
@@ -166,8 +166,7 @@ def test_a_card_names_all_that_moved_it_and_not_the_drift_that_pulled_against_it
     demo.desk.explained(TENANT)
     value, change = card(show(demo), "Open field tasks")
     assert value == "3"
-    assert change.startswith("+3 ")
-    assert sorted(change[3:].replace(" and ", ", ").split(", ")) == ["outage", "sag", "theft"]
+    assert change == "+3 several events"
 
 
 def test_end_now_ends_the_event_at_the_grid_clock(show: Callable[..., AppTest], demo: Demo) -> None:

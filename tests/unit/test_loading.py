@@ -223,14 +223,14 @@ def test_a_year_beside_each_other_is_read_to_its_last_column(tmp_path: Path) -> 
     assert refused(path) == f"broad.csv, line 7: it has {table.shape[1] + 1} columns where the lines before have 4033."
 
 
-def test_use_that_is_written_as_negative_is_turned_and_export_is_kept_as_nothing_used(tmp_path: Path) -> None:
+def test_use_that_is_written_as_negative_is_turned_and_export_is_kept(tmp_path: Path) -> None:
     table = homes().long(homes().local("%Y-%m-%d %H:%M"))
     turned = planned(written(table.assign(kwh=-table["kwh"]), tmp_path / "turned.csv"))
     assert turned.reads.kwh == pytest.approx(homes().kwh.ravel())
     solar = table.assign(kwh=table["kwh"] - np.where(table["read_at"].str[11:13].isin(["11", "12"]), 1.5, 0))
     plan = planned(written(solar, tmp_path / "solar.csv"))
-    assert "are export, and kept as nothing used" in found(plan, "sign")
-    assert plan.reads.kwh == pytest.approx(solar["kwh"].clip(lower=0).to_numpy())
+    assert "are export, and kept as negative use" in found(plan, "sign")
+    assert plan.reads.kwh == pytest.approx(solar["kwh"].to_numpy())
 
 
 # --- what is odd: refused -------------------------------------------------------------------------------
