@@ -137,7 +137,9 @@ def test_a_feeder_is_expected_to_lose_what_its_conductors_do(connection: sa.Conn
         number = fleet.feeders.index(row.feeder_id)
         kw = days.supplied_wh[number] * 4 / 1000
         expected = row.no_load_kw + row.load_factor * kw**2
-        assert np.abs(expected - lost_wh(days)[number] * 4 / 1000).max() < 0.005 * kw.mean()
+        off = np.abs(expected - lost_wh(days)[number] * 4 / 1000)
+        assert off.mean() < 0.001 * kw.mean()
+        assert off.max() < 0.02 * kw.mean()  # an interval of a workshop or of several cars lies outside what was seen
 
 
 def test_expectations_are_learned_once_and_from_the_days_before_alone(connection: sa.Connection) -> None:
