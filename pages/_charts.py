@@ -24,12 +24,16 @@ US_LOSS_PCT = 5.0  # US transmission and distribution, 2018-2022: EIA, FAQ 105
 
 def show(figure: go.Figure, key: str, alt: str) -> None:
     """Draws a figure with letters that can be read in the current theme."""
-    ink = _look.ink()
+    written(figure, _look.ink())
+    st.plotly_chart(figure, key=key, config=CONFIG, alt=alt)
+
+
+def written(figure: go.Figure, ink: str) -> None:
+    """Gives all letters of a figure their size and colour."""
     letters = {"color": ink, "size": LETTERS_PX}
     figure.update_layout(font=letters, legend_font=letters, hoverlabel_font_size=LETTERS_PX)
-    figure.update_xaxes(tickfont=letters, title_font=letters)
-    figure.update_yaxes(tickfont=letters, title_font=letters)
-    st.plotly_chart(figure, key=key, config=CONFIG, alt=alt)
+    figure.update_xaxes(title_font=letters, tickfont=letters)
+    figure.update_yaxes(title_font=letters, tickfont=letters)
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,9 @@ def _status() -> None:
         demo = _data.demo()
         st.markdown(
             f"Grid clock **{words.clock_time(at.grid_now, demo.settings.timezone)}**"
-            f" :gray[{_look.plain(words.lead(at.grid_now, demo.session.wall(at.tenant_id)))}]",
+            f" :gray[{_look.plain(words.lead(at.grid_now, demo.session.wall(at.tenant_id)))}]".replace(
+                " ", words.UNBROKEN
+            ),
             width="content",
             help=_look.tip(f"The grid's own time, {words.ahead(at.grid_now, demo.session.wall(at.tenant_id))}."),
         )

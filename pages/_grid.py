@@ -31,12 +31,12 @@ def show(
     height: int,
     letters: float,
     on_open: Callable[[str, str], None] | None = None,
-    fills: bool = False,
+    below: int | None = None,
 ) -> None:
     """Draws the grid.
 
     height, letters : px; in a narrow window letters are smaller, 12 px at least
-    fills : it reaches down to the lower edge of the window where that is more than its height
+    below : what stands under it on the page, px; it is then as high as a larger window has room for
     on_open : called with ("feeder" or "meter", its id) when one is clicked; without it a click only zooms
     """
 
@@ -56,11 +56,11 @@ def show(
                 "legend": territory_svg.legend(room),
                 "letters": letters,
                 "height": height,
-                "fills": fills,
+                "below": below,
                 "said": said(room),
                 "opens": on_open is not None,
             },
-            height="content" if fills else height,
+            height=height if below is None else "content",
             on_opened_change=opened,
         )
 

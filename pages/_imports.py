@@ -7,6 +7,8 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
+from pages import _charts
+
 # Loaded by Plotly, Streamlit and pandas when they are first used.
 LAZY = (
     *("numpy.ma", "numpy.random", "pandas", "pyarrow", "pyarrow.compute", "pyarrow.ipc", "pyarrow.pandas_compat"),
@@ -46,12 +48,9 @@ def specimen() -> go.Figure:
         x=[1], y=["a"], base=[0], orientation="h", text=["a"], textfont={"color": "gray"},
         marker={"color": "gray", "pattern": {"shape": "x"}},
     )  # fmt: skip
-    figure.add_scatter(x=[1], y=[1], line={"color": "gray"}, marker={"color": "gray"})
+    figure.add_scatter(x=[1], y=[1], line={"color": "gray"}, marker={"color": "gray", "line": {"width": 1}})
     figure.add_hline(y=1, line={"color": "gray"}, annotation={"text": "a", "font_size": 12})
     figure.add_vline(x=1, line={"color": "gray"})
-    figure.update_layout(
-        margin={"l": 8}, legend={"orientation": "h"}, title={"text": "a", "font": {"size": 13}}, font_color="gray"
-    )
-    figure.update_xaxes(title="a", tickfont_color="gray", title_font_color="gray")
-    figure.update_yaxes(title="a", tickfont_color="gray", title_font_color="gray")
+    figure.update_layout(margin={"l": 8}, legend={"orientation": "h"}, title={"text": "a", "font": {"size": 13}})
+    _charts.written(figure, "gray")
     return figure

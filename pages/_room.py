@@ -47,7 +47,9 @@ def energy(room: ControlRoom, height: int) -> None:
     _live.show(_live.energy_chart(room), "energy_chart", f"Supplied and metered energy by interval, {where}", height)
 
 
-def grid(room: ControlRoom, height: int, on_open: Callable[[str, str], None] | None = None) -> None:
-    """The service territory and what happens on it."""
+def grid(
+    room: ControlRoom, height: int, on_open: Callable[[str, str], None] | None = None, below: int | None = None
+) -> None:
+    """The service territory and what happens on it; as `_grid.show`."""
     st.markdown(f"**The grid** :gray[{_look.plain(_grid.title(room))}]")
-    _grid.show(room, height, LETTERS, on_open)
+    _grid.show(room, height, LETTERS, on_open, below)

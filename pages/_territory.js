@@ -1,7 +1,7 @@
 // Shows the picture of the grid, fits it to its place, zooms to where something happens and reports clicks. What is
 // drawn, and in which colours, is the server's: of a new picture only what changed is taken over.
 const MOST_ZOOM = 3.4, SECONDS = 0.9, LETTERS_ASIDE = 4.6, LETTERS_ABOVE = 1.7, MOST_STRETCH = 2.1, TAG_ASIDE = 9, TAG_ABOVE = 3.4;
-const EDGE_PX = 30, WIDE_PX = 1900, NARROW_PX = 520, NARROW_ASIDE_PX = 10;
+const WIDE_PX = 1900, NARROW_PX = 520, NARROW_ASIDE_PX = 10;
 const known = new WeakMap();
 
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -39,9 +39,9 @@ class Picture {
 
   // As high as was asked for, or to the lower edge of the window; letters as large as the window allows, 12 px at least.
   resize() {
-    const { height, letters, fills } = this.asked, frame = this.stage.parentElement;
+    const { height, letters, below } = this.asked, frame = this.stage.parentElement;
     const top = frame.getBoundingClientRect().top + (document.querySelector(".stMain")?.scrollTop ?? 0);
-    const tall = fills ? Math.max(height, window.innerHeight - top - EDGE_PX) : height;
+    const tall = below === null ? height : Math.max(height, window.innerHeight - top - below);
     this.share = Math.min(1, Math.max(12 / letters, window.innerWidth / WIDE_PX));
     this.letters = letters * this.share;
     frame.style.cssText = `height:${tall}px;--letters:${this.letters}px`;

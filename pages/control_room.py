@@ -14,6 +14,7 @@ from pages import _data, _explain, _frame, _live, _look, _room
 
 # Heights in pixels; together they fill a screen of 1440 x 900.
 CARD_HEIGHT, SPARK_HEIGHT, CHART_HEIGHT, GRID_HEIGHT, STORY_HEIGHT = 160, 48, 146, 320, 281
+BELOW_GRID = 262  # px of the page under the picture, which takes what a larger screen has
 FOLLOW, ALL_FEEDERS = "Follow the event", "All feeders"
 DURATIONS = (30, 60, 120, 240)
 WINDOWS = (CHART_HOURS, 6, 3)  # hours of the chart
@@ -187,7 +188,7 @@ def chart() -> None:
 
 @_frame.live
 def grid() -> None:
-    _room.grid(current_room(), GRID_HEIGHT, open_up)
+    _room.grid(current_room(), GRID_HEIGHT, open_up, BELOW_GRID)
     if st.session_state.pop("grid_clicked", False):
         st.rerun()  # the chart and the panel too
 

@@ -19,7 +19,7 @@ from gridlens_core.explanation.why import Why, total
 from gridlens_core.meters.events import kind_of
 
 SPARK_POINTS = 24
-MOST_CAUSES, LONGEST_CAUSES = 2, 18  # that a card has room for, events and letters; more are "several events"
+LONGEST_CAUSES = 22  # letters that a card has room for; what is longer is "several events"
 SPARK_STEP = timedelta(minutes=DEFAULT_INTERVAL_MINUTES)
 
 
@@ -116,5 +116,6 @@ def change_of(at: Moment, why: Why | None) -> tuple[str, bool, str | None]:
     pulling.sort(key=lambda one: abs(one.change), reverse=True)
     causes = [known.get(one.event_id, "") for one in pulling]
     named = list(dict.fromkeys(kind_of(cause).word for cause in causes))
-    several = len(named) > MOST_CAUSES or len(words.and_list(named)) > LONGEST_CAUSES
-    return f"{'' if why.exact else 'about '}{text} {SEVERAL if several else words.and_list(named)}", True, causes[0]
+    said = words.and_list(named)
+    caused = said if len(named) == 1 or len(said) <= LONGEST_CAUSES else SEVERAL
+    return f"{'' if why.exact else 'about '}{text} {caused}", True, causes[0]

@@ -19,7 +19,8 @@ MOST_METERS = 1500  # marks at a time; of a larger fleet only the meters of feed
 MOST_NAMES = 24  # feeders whose names are always shown; of more, only from near
 LETTER_WIDTH = 0.58  # of the letters' height, a little more than a sans-serif's mean
 LINE_HEIGHT, PADDING = 1.35, 0.5  # of the letters' height
-MARGIN = 4.6, 1.7  # around the territory for names, in letters: at the sides, above and below
+MARGIN = 7.5, 2.2  # around the territory for names, in letters: at the sides, above and below
+WIDTH_OF_FULL_MARKS = 1000.0  # px; in a narrower frame marks are smaller
 STYLE = Path(__file__).with_name("territory.css").read_text(encoding="utf-8")
 
 
@@ -34,6 +35,7 @@ class MeterLook:
     hollow: bool = False
 
 
+BUILT = {"t-substation": "substation", "t-transformer": "transformer"}
 DOT = "M-8 0A8 8 0 1 1 8 0A8 8 0 1 1 -8 0Z"
 CROSS = "M-5 -8L0 -3L5 -8L8 -5L3 0L8 5L5 8L0 3L-5 8L-8 5L-3 0L-8 -5Z"
 POINTING_DOWN = "M-8 -7L8 -7L0 7Z"
@@ -48,11 +50,12 @@ METER_LOOK: Mapping[str, MeterLook] = {
 
 @dataclass(frozen=True)
 class Frame:
-    """The size of a picture and of its letters, px."""
+    """The size of a picture and of its letters, px; `live` where a script fits it and reports clicks."""
 
     width: float
     height: float
     letters: float = 12.0
+    live: bool = True
 
 
 def svg(room: ControlRoom, frame: Frame, opened: str | None = None) -> str:
@@ -86,7 +89,19 @@ def svg(room: ControlRoom, frame: Frame, opened: str | None = None) -> str:
     for feeder, streets in zip(room.feeders, place.feeders, strict=True):
         _named(world, room, feeder, streets, events.get(feeder, ()), frame.letters)
     _fit(root, world, place, frame)
+    if not frame.live:
+        _without_data(root)
     return ET.tostring(root, encoding="unicode")
+
+
+def _without_data(root: ET.Element) -> None:
+    """Leaves out what only a script needs, and what cannot be seen."""
+    for one in root.iter():
+        for name in [name for name in one.attrib if name.startswith("data-")]:
+            del one.attrib[name]
+    for parent in list(root.iter()):
+        for one in [one for one in parent if one.get("class") in ("hit", "flow") or one.get("fill") == "transparent"]:
+            parent.remove(one)
 
 
 def place_of(room: ControlRoom) -> Territory:
@@ -117,7 +132,7 @@ def legend(room: ControlRoom) -> list[tuple[str, str]]:
     """(symbol, words) of all that is marked, the meters with their number."""
     states = Counter(meter.state for meter in room.meters)
     meters = [(f"t-{state}", f"{look.word} {states[state]:,}") for state, look in METER_LOOK.items() if states[state]]
-    return [("t-substation", "substation"), ("t-transformer", "transformer"), *meters]
+    return [*BUILT.items(), *meters]
 
 
 def _drawn(room: ControlRoom, opened: str | None) -> set[str]:
@@ -241,18 +256,30 @@ def short(feeder: str) -> str:
 
 
 def _fit(root: ET.Element, world: ET.Element, place: Territory, frame: Frame) -> None:
-    """The whole territory in the middle of the frame."""
+    """The whole territory in the middle of the frame, no name beyond its edges."""
     x0, y0, x1, y1 = whole(place)
     aside, above = (share * frame.letters for share in MARGIN)
     sx, sy = (frame.width - 2 * aside) / (x1 - x0), (frame.height - 2 * above) / (y1 - y0)
-    world.set("transform", f"matrix({sx:.5f} 0 0 {sy:.5f} {aside - x0 * sx:.2f} {above - y0 * sy:.2f})")
+    tx, ty = aside - x0 * sx, above - y0 * sy
+    world.set("transform", f"matrix({sx:.5f} 0 0 {sy:.5f} {tx:.2f} {ty:.2f})")
     root.set("data-whole", f"{x0:.0f} {y0:.0f} {x1:.0f} {y1:.0f}")
-    root.set("style", fitted(sx, sy, frame.letters))
+    root.set("style", fitted(sx, sy, frame))
+    for group in world:
+        if group.get("class") in ("at tag", "at named"):
+            x, y = (float(one.split(":")[1]) for one in group.get("style", "").split(";")[:2])
+            name = group[0]
+            left, top, wide, tall = (float(name.get(f"data-{one}", 0)) for one in "xywh")
+            left = min(max(left, -x * sx - tx), frame.width - wide - x * sx - tx)
+            top = min(max(top, -y * sy - ty), frame.height - tall - y * sy - ty)
+            name.set("transform", f"translate({left:.1f} {top:.1f})")
 
 
-def fitted(sx: float, sy: float, letters: float) -> str:
+def fitted(sx: float, sy: float, frame: Frame) -> str:
     """The custom properties that keep letters (ux, uy) and marks (mx, my) of their size whatever the scale."""
-    return f"--ux:{1 / sx:.4f};--uy:{1 / sy:.4f};--mx:{1 / sx:.4f};--my:{1 / sy:.4f};--letters:{letters:g}px"
+    mark = min(1.0, frame.width / WIDTH_OF_FULL_MARKS)
+    return (
+        f"--ux:{1 / sx:.4f};--uy:{1 / sy:.4f};--mx:{mark / sx:.4f};--my:{mark / sy:.4f};--letters:{frame.letters:g}px"
+    )
 
 
 def whole(place: Territory) -> tuple[float, float, float, float]:

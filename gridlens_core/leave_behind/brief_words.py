@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gridlens_core import words
-from gridlens_core.display import kpi_words, sentences
+from gridlens_core.display import kpi_words, sentences, territory_svg
 from gridlens_core.display.figures import waterfall
 from gridlens_core.explanation.catalogue import CARD_KPIS, CATALOGUE
 from gridlens_core.explanation.money import Money
@@ -274,6 +274,13 @@ def span_shown(brief: Brief) -> str:
     """13:00 to 16:15, the part of the day the KPIs are about."""
     since = words.clock_time(brief.since, brief.timezone, beside=brief.grid_now)
     return f"{since} to {words.clock_time(brief.until, brief.timezone, beside=brief.grid_now)}"
+
+
+def grid_title(brief: Brief) -> str:
+    """Of when the picture of the grid is, and what its marks are."""
+    at = words.date_time(brief.grid_now, brief.timezone)
+    marks = [said for symbol, said in territory_svg.legend(brief.room) if symbol not in territory_svg.BUILT]
+    return f"each meter by its interval up to {at}: {', '.join(marks)}"
 
 
 def chart_place(brief: Brief) -> str:

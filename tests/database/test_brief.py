@@ -170,11 +170,13 @@ def test_the_page_is_labelled_whole_and_loads_nothing(brief: Brief) -> None:
     assert tags["html"]["lang"] == "en"
     assert page.text.count(f"Simulated events on {TENANT}") == 2
     pictures = [attributes for tag, attributes in page.tags if tag == "svg"]
-    assert len(pictures) == 2
+    assert len(pictures) == 3
     assert all(one["role"] == "img" and one["aria-label"] for one in pictures)
     assert [tag for tag, _ in page.tags if tag in ("script", "img", "link", "iframe", "object", "base")] == []
-    assert re.findall(r"(?:https?:)?//(?!www\.w3\.org/2000/svg)\S+|@import|src=|href=|url\((?!#)", source) == []
-    assert len(source) < 60_000
+    assert (
+        re.findall(r"(?:https?:)?//(?!www\.w3\.org/2000/svg)\S+|@import|src=|href=(?!\"#t-)|url\((?!#)", source) == []
+    )
+    assert len(source) < 100_000
 
 
 def test_the_page_forbids_itself_scripts_and_anything_from_elsewhere(brief: Brief) -> None:
