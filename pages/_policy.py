@@ -11,7 +11,8 @@ from streamlit import file_util
 def page_policy() -> str:
     """Scripts by address or, for those inside Streamlit's own page, by their digest.
 
-    Streamlit and Plotly write styles into the page as they draw, and draw pictures from data and blobs.
+    Streamlit and Plotly write styles into the page as they draw, and draw pictures from data and blobs. The picture of
+    the grid has a script, which Streamlit makes a blob of and runs.
     """
     page = (Path(file_util.get_static_dir()) / "index.html").read_text(encoding="utf-8")
     inline = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
@@ -19,7 +20,7 @@ def page_policy() -> str:
     return "; ".join(
         (
             "default-src 'self'",
-            f"script-src 'self' {digests}",
+            f"script-src 'self' {digests} blob:",
             "style-src 'self' 'unsafe-inline'",
             "img-src 'self' data: blob:",
             "font-src 'self' data:",
