@@ -102,7 +102,7 @@ def test_a_theft_click_moves_the_loss_and_says_why(visit: Visit, api: Callable[.
     before = visit.card("loss_pct").value.inner_text()
     visit.click("trigger_theft")
     visit.says("Theft on FEEDER_7")
-    expect(visit.card("loss_pct").change).to_have_text(re.compile(r"\+\d+\.\d\d pt theft"), timeout=PATIENCE_MS)
+    expect(visit.card("loss_pct").change).to_have_text(re.compile(r"\+\d+\.\d\d\spt theft"), timeout=PATIENCE_MS)
     expect(visit.card("loss_pct").value).not_to_have_text(before)
     expect(visit.card("suspicious_meters").change).to_have_text(re.compile(r"\+\d+ theft"))
     expect(visit.card("at_risk").value).to_have_text(re.compile(r"\$\d"))
@@ -117,7 +117,7 @@ def test_a_sag_click_moves_the_voltage(visit: Visit) -> None:
     visit.choose("event_feeder", "FEEDER_3")
     visit.click("trigger_voltage_sag")
     visit.says("Voltage sag on FEEDER_3")
-    expect(visit.card("voltage_compliance_pct").change).to_have_text(re.compile(r"-\d.* pt sag"), timeout=PATIENCE_MS)
+    expect(visit.card("voltage_compliance_pct").change).to_have_text(re.compile(r"-\d.*\spt sag"), timeout=PATIENCE_MS)
     expect(visit.keyed("story_panel")).to_contain_text("under 114 V")
     expect(visit.keyed("grid_chart")).to_contain_text("low-voltage interval")
 
@@ -125,12 +125,12 @@ def test_a_sag_click_moves_the_voltage(visit: Visit) -> None:
 def test_an_outage_click_moves_read_success_and_not_the_loss(visit: Visit) -> None:
     visit.click("trigger_comms_outage")
     visit.says("Comms outage on FEEDER_7")
-    expect(visit.card("read_success_pct").change).to_have_text(re.compile(r"-\d.* pt outage"), timeout=PATIENCE_MS)
+    expect(visit.card("read_success_pct").change).to_have_text(re.compile(r"-\d.*\spt outage"), timeout=PATIENCE_MS)
     expect(visit.keyed("story_panel")).to_contain_text("which is not a loss")
     expect(visit.keyed("grid_chart")).to_contain_text("no read")
     expect(visit.keyed("energy_chart")).to_contain_text("unread, no loss")
     # Early in the day a feeder's interval less may change the day's loss by a hundredth or two.
-    expect(visit.card("loss_pct").change).not_to_have_text(re.compile(r"(0\.[1-9]|[1-9]\d*\.)\d* pt outage"))
+    expect(visit.card("loss_pct").change).not_to_have_text(re.compile(r"(0\.[1-9]|[1-9]\d*\.)\d*\spt outage"))
 
 
 def test_end_now_ends_the_event_and_reset_goes_back_to_the_baseline(visit: Visit, api: Callable[..., Any]) -> None:
