@@ -147,6 +147,17 @@ def test_end_now_ends_the_event_and_reset_goes_back_to_the_baseline(visit: Visit
     assert events_of(api) == []
 
 
+def test_a_click_on_the_picture_opens_a_feeder_and_a_meter(visit: Visit) -> None:
+    picture = visit.keyed("grid_chart")
+    picture.locator("[data-feeder=FEEDER_2] .hit").click(force=True)
+    visit.says("Supplied and metered, FEEDER_2")
+    expect(visit.keyed("event_feeder").locator("input")).to_have_value("FEEDER_2", timeout=PATIENCE_MS)
+    picture.locator("[data-meter]").nth(12).dispatch_event("click")  # the picture may still be zooming
+    expect(visit.page.get_by_role("dialog")).to_contain_text("kWh", timeout=PATIENCE_MS)
+    visit.page.keyboard.press("Escape")
+    visit.choose("chart_feeder", "Follow the event")
+
+
 def test_a_double_click_is_one_event(visit: Visit, api: Callable[..., Any]) -> None:
     visit.keyed("trigger_theft").locator("button").dblclick()
     expect(visit.card("loss_pct").change).to_contain_text("theft", timeout=PATIENCE_MS)
