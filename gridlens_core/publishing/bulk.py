@@ -1,9 +1,11 @@
-"""Rows of the local database in bulk, as COPY reads them. Nothing here looks at what is there already."""
+"""Rows in bulk, as COPY reads them. Nothing here looks at what is there already."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from io import BytesIO, StringIO
+from typing import IO, Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -16,6 +18,9 @@ READ_COLUMNS = ("tenant_id", "meter_id", "feeder_id", "read_at", "kwh", "voltage
 COPIED_ROWS = 250_000  # in one statement: some 20 MB of text
 MWH_DIGITS, DV_DIGITS = (6, 6), (4, 1)  # before and after the point, as the columns have them
 
+NEEDS_ESCAPE = re.compile(r"[\\\t\n\r]")
+ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
 Bytes = NDArray[np.uint8]
 
 
@@ -23,8 +28,7 @@ def copy_reads(connection: sa.Connection, reads: Reads) -> int:
     """Inserts the reads that were sent with COPY, in order of time; returns how many. None may be stored already."""
     fleet = reads.fleet
     meters = _matrix(
-        "\t".join(map(copied, (fleet.tenant_id, *ids))) + "\t"
-        for ids in zip(fleet.meter_ids, fleet.feeder_ids, strict=True)
+        "\t".join(copied((fleet.tenant_id, *ids))) + "\t" for ids in zip(fleet.meter_ids, fleet.feeder_ids, strict=True)
     )
     times = _matrix(f"{moment.isoformat()}\t" for moment in reads.span.read_times)
     intervals, meter = np.nonzero(reads.sent.T)
@@ -33,28 +37,33 @@ def copy_reads(connection: sa.Connection, reads: Reads) -> int:
         kwh, volts = reads.recorded_mwh[of, at], reads.voltage_dv[of, at]
         rows = [meters[of], times[at], _decimal(kwh, *MWH_DIGITS, "\t"), _decimal(volts, *DV_DIGITS, "\n")]
         # No text of PostgreSQL's holds a zero byte; here they fill up what is shorter.
-        _copy(connection, "meter_reads_electric", READ_COLUMNS, np.hstack(rows).tobytes().translate(None, b"\0"))
+        lines = np.hstack(rows).tobytes().translate(None, b"\0")
+        copy_text(connection, _into("meter_reads_electric", READ_COLUMNS), BytesIO(lines))
     return len(meter)
 
 
 def copy_rows(connection: sa.Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Inserts rows with COPY; a value is written as `str` has it."""
     text = StringIO()
-    text.writelines("\t".join(copied(str(value)) for value in row) + "\n" for row in rows)
-    _copy(connection, table, columns, text.getvalue().encode())
+    text.writelines("\t".join(copied(list(map(str, row)))) + "\n" for row in rows)
+    text.seek(0)
+    copy_text(connection, _into(table, columns), text)
 
 
-def copied(text: str) -> str:
-    """Text as COPY reads it."""
-    for plain, escaped in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
-        text = text.replace(plain, escaped)
-    return text
+def copied(texts: Sequence[str]) -> Sequence[str]:
+    """Texts as COPY reads them; most need nothing."""
+    return [text.translate(ESCAPES) for text in texts] if NEEDS_ESCAPE.search("".join(texts)) else texts
 
 
-def _copy(connection: sa.Connection, table: str, columns: Sequence[str], lines: bytes) -> None:
+def copy_text(connection: sa.Connection, into: str, lines: IO[Any]) -> None:
+    """Sends lines that COPY can read into a table, with its columns in brackets where they are not all."""
     cursor = connection.connection.cursor()
-    cursor.copy_expert(f"COPY public.{table} ({', '.join(columns)}) FROM STDIN", BytesIO(lines))
+    cursor.copy_expert(f"COPY {into} FROM STDIN", lines)
     cursor.close()
+
+
+def _into(table: str, columns: Sequence[str]) -> str:
+    return f"public.{table} ({', '.join(columns)})"
 
 
 def _matrix(texts: Iterable[str]) -> Bytes:

@@ -3,8 +3,7 @@ Many rows travel by COPY into a temporary table, few, or those of a role without
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import StringIO
 
@@ -16,10 +15,10 @@ from gridlens_core.database.schema import READ_ROLES, Relation, Schema, quote
 from gridlens_core.meters.emulator import Reads
 from gridlens_core.meters.noise import Flags
 from gridlens_core.meters.profiles import Ints
+from gridlens_core.publishing.bulk import copied, copy_text
 
 COPIED_FROM = 1_000  # rows of a batch; a temporary table costs as much as an array of so many
 TEMPORARY = "gridlens_reads"
-NEEDS_ESCAPE = re.compile(r"[\\\t\n\r]")
 # What travels: energies in millionths of a kWh and voltages in tenths of a volt, both exact as whole numbers.
 TRAVELS = {"meter_id": "text", "feeder_id": "text", "interval": "integer", "mwh": "bigint", "dv": "integer"}
 NO_VOLTS = -1
@@ -52,7 +51,7 @@ class _Batch:
 
     def lines(self, reads: Reads) -> Iterator[str]:
         """Its rows as COPY reads them."""
-        ids, feeders = _escaped(reads.fleet.meter_ids), _escaped(reads.fleet.feeder_ids)
+        ids, feeders = copied(reads.fleet.meter_ids), copied(reads.fleet.feeder_ids)
         columns = (one.tolist() for one in (self.meter, self.interval + 1, self.mwh, self.dv))
         return (
             f"{ids[number]}\t{feeders[number]}\t{interval}\t{mwh}\t{dv}"
@@ -108,17 +107,7 @@ def _copy(connection: sa.Connection, lines: Iterator[str]) -> None:
     connection.exec_driver_sql(
         f"CREATE TEMPORARY TABLE IF NOT EXISTS {TEMPORARY} ({kinds}) ON COMMIT DROP; TRUNCATE pg_temp.{TEMPORARY}"
     )
-    cursor = connection.connection.cursor()
-    cursor.copy_expert(f"COPY pg_temp.{TEMPORARY} FROM STDIN", StringIO("\n".join(lines)))
-    cursor.close()
-
-
-def _escaped(texts: Sequence[str]) -> Sequence[str]:
-    """Text as COPY reads it; most names need nothing."""
-    if not NEEDS_ESCAPE.search("".join(texts)):
-        return texts
-    signs = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-    return [text.translate(signs) for text in texts]
+    copy_text(connection, f"pg_temp.{TEMPORARY}", StringIO("\n".join(lines)))
 
 
 def _array(values: list[str]) -> str:
