@@ -125,27 +125,23 @@ def _add_reads(api: FastAPI, demo: Demo) -> None:
         demo.session.check_tenant(tenant_id)
         return _said(await log.get(f"{active} {tenant_id}", ask))
 
+    async def of_kpis(shared: Shared[bytes], tenant_id: str, answer: Callable[[str], BaseModel]) -> Response:
+        def ask() -> bytes:
+            demo.session.require_events_for_kpis()
+            return _json(answer(tenant_id))
+
+        demo.session.check_tenant(tenant_id)
+        return _said(await shared.get(tenant_id, ask))
+
     @reads.get("/ami/kpi/quickcheck", response_model=QuickcheckAnswer)
     async def quickcheck(tenant_id: TenantQuery) -> Response:
         """What the four KPI views say."""
-
-        def ask() -> bytes:
-            demo.session.require_events_for_kpis()
-            return _json(QuickcheckAnswer.of(demo.desk.fresh(tenant_id)))
-
-        demo.session.check_tenant(tenant_id)
-        return _said(await views.get(tenant_id, ask))
+        return await of_kpis(views, tenant_id, lambda tenant: QuickcheckAnswer.of(demo.desk.fresh(tenant)))
 
     @reads.get("/ami/kpi/why", response_model=WhyAnswer)
     async def why(tenant_id: TenantQuery) -> Response:
         """Why the KPIs of the running day are what they are: natural drift, and the effect of each event."""
-
-        def ask() -> bytes:
-            demo.session.require_events_for_kpis()
-            return _json(WhyAnswer.of(demo.desk.explained(tenant_id)))
-
-        demo.session.check_tenant(tenant_id)
-        return _said(await reasons.get(tenant_id, ask))
+        return await of_kpis(reasons, tenant_id, lambda tenant: WhyAnswer.of(demo.desk.explained(tenant)))
 
     api.include_router(reads)
 

@@ -191,13 +191,6 @@ class Schema:
             )
         return self.reads
 
-    def of_meters(self, alias: str = "") -> str:
-        """A condition that keeps to :meters where only through them an index leads to a time, else none."""
-        reads = self.require_reads()
-        if not self.newest_by_hops:
-            return ""
-        return f"AND {alias}{reads['meter_id']} = ANY(CAST(:meters AS {reads.type_of('meter_id')}[]))"
-
     def require_events(self) -> None:
         """Raises DatabaseNotReadyError with the remedy unless ami_events exists."""
         if self.events_problem:

@@ -17,7 +17,7 @@ from gridlens_core.loading.source import Member
 
 # Codes of ESPI's ReadingType and ReadingQuality.
 WATT_HOURS, WATTS = "72", "38"
-FORWARD, REVERSE = ("1", "0", ""), "19"
+REVERSE = "19"
 REGISTERS = ("1", "3")  # accumulationBehaviour: bulk quantity, cumulative
 ESTIMATES = {"7", "8", "9", "11", "12", "13"}  # edited, estimated, interpolated, derived, projected, mixed
 POINT = re.compile(r"UsagePoint/([^/]+)")

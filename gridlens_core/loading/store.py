@@ -22,7 +22,6 @@ from gridlens_core.publishing.loaded import LOADED, Loaded, forget, loaded_tenan
 from gridlens_core.publishing.publisher import local_days, lock_tenant
 
 MWH = 1_000_000  # of a kWh
-SLOT_S = 900
 
 
 def store(connection: sa.Connection, plan: Plan, report: Report) -> Loaded:

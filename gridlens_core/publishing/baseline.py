@@ -157,11 +157,6 @@ def _is_learned(connection: sa.Connection, tenant_id: str, day: date) -> bool:
     return bool(connection.execute(query(QUERIES, "is_learned"), {"tenant_id": tenant_id, "day": day}).scalar_one())
 
 
-def learned_days(connection: sa.Connection, tenant_id: str, after: date) -> list[date]:
-    """The days after one for which the estimation was made, oldest first."""
-    return list(connection.execute(query(QUERIES, "learned_days"), {"tenant_id": tenant_id, "day": after}).scalars())
-
-
 def _learn_feeders(connection: sa.Connection, tenant_id: str, day: date, feeder_ids: list[str]) -> None:
     """Brings the energy to date up to the evening before `day`, and writes what it says of the feeders' meters."""
     tenant = {"tenant_id": tenant_id}

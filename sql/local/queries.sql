@@ -56,9 +56,6 @@ ORDER BY before
 -- name: is_learned
 SELECT EXISTS (SELECT 1 FROM public.feeder_hour_expectation WHERE tenant_id = :tenant_id AND day = :day)
 
--- name: learned_days
-SELECT DISTINCT day FROM public.feeder_hour_expectation WHERE tenant_id = :tenant_id AND day > :day ORDER BY day
-
 -- name: feeders_to_learn
 -- With their number of meters, those that were supplied in the four weeks before :day and of which nothing is expected
 -- on it; of all where :feeder_ids is null. From feeder to feeder down the primary key, as for the latest supply.
