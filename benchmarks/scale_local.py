@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import psutil
 import sqlalchemy as sa
 
-from benchmarks.with_and_without import TENANT, explained_cycle, plain_cycle, total_s, trigger
+from benchmarks.with_and_without import TENANT, cpu_s, explained_cycle, plain_cycle, total_s, trigger
 from gridlens_core.clock import day_start
 from gridlens_core.demo.demo import Demo
 from gridlens_core.explanation.kpis import read_kpis
@@ -23,7 +22,6 @@ from gridlens_core.settings import Settings
 
 DAY = date(2026, 11, 18)
 QUARTER = timedelta(minutes=15)
-REPEATS = 5
 GOALS = {"seeding": "400,000 reads/s", "look": ".3 CPU s", "measured": "2 CPU s", "flat": "1.0"}
 
 
@@ -144,17 +142,6 @@ def longest_statement(engine: sa.Engine) -> Iterator[list[float]]:
     yield longest
     sa.event.remove(engine, "before_cursor_execute", before)
     sa.event.remove(engine, "after_cursor_execute", after)
-
-
-def cpu_s(server: psutil.Process, work: Callable[[], None], repeats: int = REPEATS) -> float:
-    """The median CPU seconds of some runs, of this process and of the server's."""
-    work()
-    times = []
-    for _ in range(repeats):
-        before = total_s(server)
-        work()
-        times.append(total_s(server) - before)
-    return median(times)
 
 
 if __name__ == "__main__":

@@ -36,13 +36,13 @@ def main() -> None:
     print(f"{'day so far':14s}{'events':>7s}{'plain':>8s}{'explained':>11s}{'ratio':>7s}{'goal':>6s}")
     for name, start in STARTS.items():
         with demo_at(start, options.feeders, options.meters) as (demo, server):
-            plain = cpu_ms(server, lambda: plain_cycle(demo))
+            plain = 1000 * cpu_s(server, lambda: plain_cycle(demo))
             shown = 0
             for number in EVENTS:
                 while shown < number:
                     trigger(demo, shown)
                     shown += 1
-                explained = cpu_ms(server, lambda: explained_cycle(demo))
+                explained = 1000 * cpu_s(server, lambda: explained_cycle(demo))
                 ratio = explained / plain
                 print(f"{name:14s}{number:7d}{plain:8.0f}{explained:11.0f}{ratio:7.1f}{GOALS[number]:6d}")
 
@@ -81,14 +81,14 @@ def explained_cycle(demo: Demo) -> None:
     demo.desk.explained(TENANT)
 
 
-def cpu_ms(server: psutil.Process, work: Callable[[], None]) -> float:
-    """The median CPU time of some runs [ms], of this process and of the server's that serve it."""
+def cpu_s(server: psutil.Process, work: Callable[[], None], repeats: int = REPEATS) -> float:
+    """The median CPU seconds of some runs, of this process and of the server's that serve it."""
     work()
     times = []
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         before = total_s(server)
         work()
-        times.append(1000 * (total_s(server) - before))
+        times.append(total_s(server) - before)
     return median(times)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -178,7 +178,7 @@ class Demo:
         with self.after.optional(tenant_id, "What was seen of a cycle"):
             if seen is not None:
                 trace.observe(seen)
-            if self.desk.today(cycle.read_at + timedelta(minutes=minutes)) != self.desk.today(cycle.read_at):
+            if cycle.is_last_of_day(self.settings.timezone):
                 self.desk.close_day(tenant_id)
             self.nightly.went_on(fleet, cycle)
         return cycle, before

@@ -32,7 +32,7 @@ class Nightly:
             return
         plan = Plan(self._session.schema, fleet(tenant_id), self._session.wall(tenant_id), minutes)
         newest = catch_up(self._session, plan)
-        self._ready[tenant_id] = newest, self._day(newest, minutes)
+        self._ready[tenant_id] = newest, self._next_day(newest, minutes)
 
     def went_on(self, fleet: Fleet, cycle: Cycle) -> None:
         """After a cycle: the estimation for the next day is begun where the day is whole."""
@@ -41,10 +41,9 @@ class Nightly:
         known = self._ready.get(fleet.tenant_id)
         if known is not None:
             self._ready[fleet.tenant_id] = cycle.read_at, known[1]
-        following = cycle.read_at + timedelta(minutes=cycle.interval_minutes)
-        whole = self._day(cycle.read_at, cycle.interval_minutes) != self._day(cycle.read_at, 0)
+        whole = cycle.is_last_of_day(self._session.settings.timezone)
         if whole and (self._thread is None or not self._thread.is_alive()):
-            self._thread = Thread(target=self._learn, args=(fleet, following), name="nightly", daemon=True)
+            self._thread = Thread(target=self._learn, args=(fleet, cycle.next_at), name="nightly", daemon=True)
             self._thread.start()
 
     def forget(self, tenant_id: str) -> None:
@@ -61,10 +60,11 @@ class Nightly:
             return False
         newest, day = self._ready[tenant_id]
         has_gap = grid_now(newest, self._session.wall(tenant_id), minutes) > newest
-        return not has_gap and self._day(newest, minutes) == day
+        return not has_gap and self._next_day(newest, minutes) == day
 
-    def _day(self, moment: datetime, minutes_later: int) -> date:
-        return local_day(moment + timedelta(minutes=minutes_later), self._session.settings.timezone)
+    def _next_day(self, newest: datetime, minutes: int) -> date:
+        """The local day of the interval after the newest."""
+        return local_day(newest + timedelta(minutes=minutes), self._session.settings.timezone)
 
     def _learn(self, fleet: Fleet, read_at: datetime) -> None:
         try:

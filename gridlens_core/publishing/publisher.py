@@ -46,6 +46,15 @@ class Cycle:
     not_read: int
     events: tuple[Event, ...]  # those of ami_events that the interval falls under
 
+    @property
+    def next_at(self) -> datetime:
+        """The end of the interval after it."""
+        return self.read_at + timedelta(minutes=self.interval_minutes)
+
+    def is_last_of_day(self, timezone: str) -> bool:
+        """Whether the next interval is of another local day."""
+        return local_day(self.next_at, timezone) != local_day(self.read_at, timezone)
+
 
 def lock_tenant(connection: sa.Connection, tenant_id: str) -> None:
     """Waits until no other session publishes for the tenant; holds to the end of the transaction."""

@@ -63,7 +63,7 @@ def prepare_local(database: Database, settings: Settings, wall: datetime, report
         fill_history(database, schema, local_fleet(database, settings, tenant_id), settings, wall, report)
     for one in kept.values():
         with database.transaction(read_only=True, statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
-            fleet = known_fleet(connection, schema, settings, one.tenant_id)
+            fleet = learn_fleet(connection, schema, settings, one.tenant_id, one.ends_at)
         fill_history(database, schema, fleet, settings, one.wall(wall), report)
     return schema
 
@@ -191,7 +191,7 @@ def fill_history(
     """
     with database.transaction(statement_timeout_s=SEEDING_TIMEOUT_S) as connection:
         latest = newest_interval(connection, schema, fleet.tenant_id)
-        spans = missing_spans(connection, schema, fleet, settings, wall)
+        spans = _missing_spans(connection, fleet, settings, latest, wall)
     first, began = FirstHistory(fleet), monotonic()
     for number, span in enumerate(spans):
         day = local_day(span.end, settings.timezone)
@@ -222,20 +222,19 @@ def _time_left(seconds: float, done: int, of: int) -> str:
 def fill_up(connection: sa.Connection, schema: Schema, fleet: Fleet, settings: Settings, wall: datetime) -> None:
     """Like `fill_history`, within the caller's transaction."""
     latest = newest_interval(connection, schema, fleet.tenant_id)
-    spans = missing_spans(connection, schema, fleet, settings, wall)
+    spans = _missing_spans(connection, fleet, settings, latest, wall)
     for span in spans:
         publish_span(connection, schema, fleet, span)
     for day in _days_to_relearn(spans, latest, settings.timezone):
         baseline.relearn_expectations(connection, fleet.tenant_id, day, fleet.feeders)
 
 
-def missing_spans(
-    connection: sa.Connection, schema: Schema, fleet: Fleet, settings: Settings, wall: datetime
+def _missing_spans(
+    connection: sa.Connection, fleet: Fleet, settings: Settings, latest: datetime | None, wall: datetime
 ) -> list[Span]:
-    """The holes of the tenant's history, and what lies between its last read and now, cut at local midnights."""
+    """The holes of the tenant's history, and what lies between the `latest` interval and now, by local day."""
     minutes = fleet.interval_minutes
     end = grid_now(None, wall, minutes)
-    latest = newest_interval(connection, schema, fleet.tenant_id)
     holes = baseline.holes(connection, fleet.tenant_id) if latest is not None else []
     gaps = [*holes, (latest or _history_start(settings, end), end)]
     return [span for start, until in gaps for span in _filling(start, until, minutes, settings.timezone)]
