@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from fasteners import InterProcessLock  # type: ignore[import-untyped]
 
@@ -35,7 +36,7 @@ class _Use:
         self.pid = os.getpid()
         self.path = home / USERS / f"{self.pid}-{secrets.token_hex(4)}"
         self._lock = InterProcessLock(self.path)
-        self._lock.acquire(blocking=False)
+        _acquire(self._lock, blocking=False)
 
     def end(self) -> None:
         self._lock.release()
@@ -90,7 +91,7 @@ def _alone(home: Path) -> Iterator[None]:
     """While nobody else starts or stops the server of a folder."""
     with _at_work:
         lock = InterProcessLock(home / f"{SERVER}.lock")
-        if not lock.acquire(timeout=WAIT_SECONDS):
+        if not _acquire(lock, timeout=WAIT_SECONDS):
             raise postmaster.ServerError(f"another process has been starting or stopping it for {WAIT_SECONDS} s")
         try:
             yield
@@ -98,12 +99,20 @@ def _alone(home: Path) -> Iterator[None]:
             lock.release()
 
 
+def _acquire(lock: InterProcessLock, **how: Any) -> bool:
+    """Whether a lock was had; the library leaves the file of one that was not open."""
+    had = bool(lock.acquire(**how))
+    if not had:
+        lock.lockfile.close()
+    return had
+
+
 def _others(home: Path) -> int:
     """How many other processes use the server; files of those that died are removed."""
     count = 0
     for path in (home / USERS).glob("*"):
         lock = InterProcessLock(path)
-        if lock.acquire(blocking=False):
+        if _acquire(lock, blocking=False):
             lock.release()
             path.unlink(missing_ok=True)
         else:
