@@ -85,7 +85,9 @@ def load_case(server: Server, case: Case) -> str:
     name = case.database
     server.drop(name)
     if case.name.startswith(BYTES_OF_ANY_KIND):
-        server.execute(f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+        server.execute(
+            f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0"
+        )
     else:
         server.create(name)
     url = server.url_of(name)
