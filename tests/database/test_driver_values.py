@@ -51,7 +51,7 @@ def test_times_off_the_calendar_are_read_whatever_the_servers_time_zone(server: 
 
 
 def test_bytes_of_a_database_without_an_encoding_are_read_and_written_back_as_they_were(server: Server) -> None:
-    server.execute("CREATE DATABASE bytes ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+    server.execute("CREATE DATABASE bytes ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0")
     database = connect(server.url_of("bytes"), is_local=False)
     with database.transaction() as connection:
         name = connection.exec_driver_sql(r"SELECT E'S\xe3o'").scalar_one()
