@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -21,31 +21,27 @@ from gridlens_core.clock import grid_now as grid_clock
 from gridlens_core.database.embedded import start_embedded
 from gridlens_core.database.event_log import end_all_events, end_event, get_event, insert_event
 from gridlens_core.database.queries import query
-from gridlens_core.database.reads import reads_of
 from gridlens_core.database.schema import READS_TABLE
 from gridlens_core.demo.afterwards import Afterwards
 from gridlens_core.demo.desk import KpiDesk
 from gridlens_core.demo.keys import KeyCheck
 from gridlens_core.demo.lifeline import Lifeline, not_over
 from gridlens_core.demo.nightly import Nightly
+from gridlens_core.demo.proofs import Proofs
 from gridlens_core.demo.session import Session, StartDatabase
 from gridlens_core.errors import BadInputError, DatabaseNotReadyError
 from gridlens_core.explanation.ahead import publish_measured
 from gridlens_core.explanation.kpis import Kpis
 from gridlens_core.explanation.rehearsal import Rehearsal, rehearse
-from gridlens_core.explanation.supply import check_supply
 from gridlens_core.explanation.trace import Observation
-from gridlens_core.meters.emulator import Span, emulate
 from gridlens_core.meters.events import Event, EventRequest
 from gridlens_core.meters.fleet import Fleet
 from gridlens_core.publishing import baseline, seeding
 from gridlens_core.publishing.auto import AutoPublishers, AutoState
-from gridlens_core.publishing.playback import play_back_latest
 from gridlens_core.publishing.publisher import (
     DEFAULT_BATCH_ROWS,
     Cycle,
     Plan,
-    check_stands,
     lock_tenant,
     newest_interval,
     publish_cycle,
@@ -80,7 +76,7 @@ class Demo:
         self.keys = KeyCheck()
         self.auto = AutoPublishers(lambda tenant_id, minutes: self.publish(tenant_id, interval_minutes=minutes))
         self.lifeline = Lifeline(self.session, self.auto)
-        self._proven: set[tuple[str, date]] = set()  # tenants and days whose first cycle stands as it was sent
+        self._proofs = Proofs()
         self.resets: Counter[str] = Counter()  # by tenant; a story that was under way begins anew
 
     def stop(self) -> None:
@@ -94,7 +90,7 @@ class Demo:
         """Goes on with what an existing database has now, if anything came or went since the start."""
         if not self.session.site.may_put_right and self.session.adopt(self.session.look_again(self.session.database)):
             self.desk.forget()
-            self._proven.clear()
+            self._proofs.forget()
 
     def events(self, tenant_id: str, *, active: bool = False) -> list[Event]:
         """The event log, newest first; with `active`, those not over yet."""
@@ -143,7 +139,7 @@ class Demo:
 
         is_last : the KPIs after it are read with the moment that viewers will see
         """
-        schema, trace, budget = self.session.schema, self.desk.trace(tenant_id), self.desk.budget(tenant_id)
+        schema, trace = self.session.schema, self.desk.trace(tenant_id)
         self.nightly.prepare(tenant_id, minutes, self.desk.fleet)
         with self.session.transaction() as connection:
             lock_tenant(connection, tenant_id)
@@ -152,28 +148,21 @@ class Demo:
             now = grid_clock(latest, wall, minutes)
             fleet = self.desk.fleet_on(connection, tenant_id, latest, self.desk.today(now))
             plan = Plan(schema, fleet, wall, minutes, batch_rows, supply=self.session.site.keeps_supply)
-            last = trace.at(now)
+            may_put_right, seen = self.session.site.may_put_right, None
+            proof = None if may_put_right else self._proofs.begin(connection, plan, latest, now, self.desk.today(now))
+            budget, last = self.desk.budget(tenant_id), trace.at(now)
             before = budget.read(connection, now) if last is None else last.kpis
-            seen, first = None, None
-            if not self.session.site.may_put_right and (tenant_id, self.desk.today(now)) not in self._proven:
-                if fleet.habits is not None and latest is not None:
-                    play_back_latest(connection, schema, fleet, latest, self.desk.today(now)).require()
-                first = Span(now, minutes)
-                there = reads_of(connection, schema, tenant_id, at=first.end, meters=fleet.meter_ids)
-            if self.session.site.may_put_right:
+            if may_put_right:
                 cycle = publish_cycle(connection, plan, grid_now=now, lock=False)
             else:
                 last = last or (None if before is None else Observation(now, before))
                 cycle, seen = publish_measured(connection, plan, self.desk.book(tenant_id), last, budget, now)
-            if first is not None:
-                sent = emulate(fleet, first, cycle.events, fleet.missing_share)
-                check_stands(connection, schema, sent, there)
-                looked = seen.kpis if seen is not None else budget.read(connection, cycle.read_at)
-                check_supply(before, looked, float((sent.recorded_mwh * sent.sent).sum()) / 1e6)
+            if proof is not None:
+                looked = seen.kpis if seen is not None else self.desk.budget(tenant_id).read(connection, cycle.read_at)
+                self._proofs.check(connection, plan, proof, cycle, (before, looked))
             if seen is None and not is_last:
                 after = budget.read(connection, cycle.read_at)
                 seen = None if after is None else Observation(cycle.read_at, after)
-        self._proven.add((tenant_id, self.desk.today(now)))
         schema.published[tenant_id] = cycle.read_at
         with self.after.optional(tenant_id, "What was seen of a cycle"):
             if seen is not None:

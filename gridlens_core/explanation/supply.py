@@ -14,18 +14,19 @@ REMEDY = (
 )
 
 
-def check_supply(before: Kpis | None, after: Kpis | None, recorded_kwh: float) -> None:
-    """Raises DatabaseNotReadyError where the views count no supply for an interval whose reads they count.
+def supply_goes_on(before: Kpis | None, after: Kpis | None, recorded_kwh: float) -> bool:
+    """Whether that can be told; raises DatabaseNotReadyError where the views count no supply for an interval whose
+    reads they count.
 
-    before, after : the KPIs before one cycle and after it
+    before, after : the KPIs before one cycle and after it; None, or another day's, tell nothing
     recorded_kwh : what the cycle's reads recorded
     A loss that no utility has, as of a whole day's supply against the reads so far, is said elsewhere.
     """
     if before is None or after is None or before.day != after.day or recorded_kwh <= 0:
-        return
+        return False
     level, was, is_ = before["loss_pct"], before["loss_kwh"], after["loss_kwh"]
     if level is None or was is None or is_ is None or abs(level) > ODD_LOSS_PCT:
-        return
+        return True
     moved = float(is_ - was)
     if moved < (LEAST_SUPPLY - 1) * recorded_kwh:
         raise DatabaseNotReadyError.of_finding(
@@ -33,3 +34,4 @@ def check_supply(before: Kpis | None, after: Kpis | None, recorded_kwh: float) -
             f"lost energy went {moved:+,.1f} kWh, so {recorded_kwh + moved:,.1f} kWh of supply were counted with them.",
             REMEDY,
         )
+    return True

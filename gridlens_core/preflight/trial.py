@@ -23,7 +23,7 @@ from gridlens_core.database.schema import FEEDER_LOSS, OVERVIEW, Schema
 from gridlens_core.demo.demo import Demo
 from gridlens_core.errors import DatabaseNotReadyError, DatabaseRefusedError, GridLensError
 from gridlens_core.explanation.kpis import Kpis
-from gridlens_core.explanation.supply import ODD_LOSS_PCT, check_supply
+from gridlens_core.explanation.supply import ODD_LOSS_PCT, supply_goes_on
 from gridlens_core.meters.emulator import Span, emulate
 from gridlens_core.meters.events import Event
 from gridlens_core.meters.fleet import Fleet
@@ -256,7 +256,7 @@ def _failing(kpis: Kpis) -> Iterator[Finding]:
 
 def _supply(quiet: Kpis | None, clean: Kpis, recorded_kwh: float) -> Iterator[Finding]:
     try:
-        check_supply(quiet, clean, recorded_kwh)
+        supply_goes_on(quiet, clean, recorded_kwh)
     except DatabaseNotReadyError as refused:
         yield Finding("Overview: supply", "blocked", refused.details["finding"], refused.details["remedy"])
 

@@ -17,6 +17,7 @@ from streamlit.testing.v1 import AppTest
 from gridlens_core.database.bindings import BINDINGS_FILE, FEEDER_LOSS
 from gridlens_core.demo.demo import Demo
 from gridlens_core.errors import DatabaseNotReadyError
+from gridlens_core.explanation.ahead import Budget
 from gridlens_core.explanation.kpis import why_absent
 from gridlens_core.meters.events import EventRequest
 from gridlens_core.preflight.checks import preflight
@@ -284,3 +285,15 @@ def test_what_went_in_is_counted_where_a_trigger_puts_it_elsewhere_and_reports_n
     cycle = demo.publish(TENANT).cycles[0]
     assert cycle.inserted == rows_count(url) - before > 30
     assert cycle.already_there == 0
+
+
+def test_a_supply_that_views_were_too_slow_to_show_is_looked_at_with_the_next_cycle(
+    on_case: OnCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demo, _ = on_case("19-scada-to-now")
+    in_time = demo.desk.budget
+    monkeypatch.setattr(demo.desk, "budget", lambda tenant_id: Budget(demo.desk.reader(tenant_id), seconds=0))
+    assert demo.publish(TENANT).before is None
+    monkeypatch.setattr(demo.desk, "budget", in_time)
+    with pytest.raises(DatabaseNotReadyError, match="Clean publishing alone moves the loss"):
+        demo.publish(TENANT)

@@ -1,0 +1,82 @@
+"""What is proven of an existing database within the cycles themselves, once a tenant and local day: that its history
+plays back, that the reads stand as they were sent, and that the supply goes on with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import sqlalchemy as sa
+
+from gridlens_core.database.reads import Read, reads_of
+from gridlens_core.explanation.kpis import Kpis
+from gridlens_core.explanation.supply import supply_goes_on
+from gridlens_core.meters.emulator import Span, emulate
+from gridlens_core.publishing.playback import play_back_latest
+from gridlens_core.publishing.publisher import Cycle, Plan, check_stands
+
+Key = tuple[str, date]  # a tenant and its local day
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What one cycle is to prove.
+
+    there : the reads of its interval before it; None where it is proven that reads stand
+    supply : whether it is still to be proven that the supply goes on
+    """
+
+    key: Key
+    span: Span
+    there: Sequence[Read] | None
+    supply: bool
+
+
+class Proofs:
+    """What has been proven in this process; what a view was too slow to show is asked again with the next cycle."""
+
+    def __init__(self) -> None:
+        self._stand: set[Key] = set()
+        self._supplied: set[Key] = set()
+
+    def forget(self) -> None:
+        """After a change of the database."""
+        self._stand.clear()
+        self._supplied.clear()
+
+    def begin(
+        self, connection: sa.Connection, plan: Plan, latest: datetime | None, now: datetime, today: date
+    ) -> Proof:
+        """What the next cycle is to prove; raises DatabaseRefusedError where the history does not play back.
+
+        latest : the newest interval of the history, None where there is none; now : the grid clock
+        """
+        schema, fleet = plan.schema, plan.fleet
+        key, span, there = (fleet.tenant_id, today), Span(now, plan.interval_minutes), None
+        if key not in self._stand:
+            if fleet.habits is not None and latest is not None:
+                play_back_latest(connection, schema, fleet, latest, today).require()
+            there = list(reads_of(connection, schema, fleet.tenant_id, at=span.end, meters=fleet.meter_ids))
+        return Proof(key, span, there, supply=key not in self._supplied)
+
+    def check(
+        self,
+        connection: sa.Connection,
+        plan: Plan,
+        proof: Proof,
+        cycle: Cycle,
+        looks: tuple[Kpis | None, Kpis | None],
+    ) -> None:
+        """Raises DatabaseRefusedError or DatabaseNotReadyError, with the remedy, where the cycle proves the contrary.
+
+        looks : the KPIs before the cycle and after it, None where the views did not say them in time
+        """
+        if proof.there is None and not proof.supply:
+            return
+        sent = emulate(plan.fleet, proof.span, cycle.events, plan.fleet.missing_share)
+        if proof.there is not None:
+            check_stands(connection, plan.schema, sent, proof.there)
+            self._stand.add(proof.key)
+        if proof.supply and supply_goes_on(*looks, float((sent.recorded_mwh * sent.sent).sum()) / 1e6):
+            self._supplied.add(proof.key)
