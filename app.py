@@ -26,7 +26,7 @@ async def lifespan(_: object) -> AsyncIterator[None]:
     import_all()
     sys.stdout.write(f"GridLens: {about_the_key(show)}\n")
     sys.stdout.flush()
-    show.demo.session.start_in_background()
+    show.start_in_background()
     yield
     show.stop()
 

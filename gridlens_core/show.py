@@ -8,6 +8,7 @@ from gridlens_core.clock import Clock
 from gridlens_core.database.embedded import start_embedded
 from gridlens_core.demo.demo import Demo
 from gridlens_core.demo.session import StartDatabase
+from gridlens_core.preflight.checks import preflight
 from gridlens_core.settings import Settings, load_settings, with_tariff
 from gridlens_core.walkthrough.director import Director
 from gridlens_core.walkthrough.story import Story, load_story
@@ -28,6 +29,17 @@ class Show:
             if tenant_id not in self._directors:
                 self._directors[tenant_id] = Director(self.demo, tenant_id, self.story)
             return self._directors[tenant_id]
+
+    def start_in_background(self) -> None:
+        """Starts without waiting, and looks at an existing database as the preflight does: what it finds binds, also
+        where nobody opens its page."""
+        self.demo.session.start_in_background(self._look)
+
+    def _look(self) -> None:
+        demo = self.demo
+        if not demo.session.site.may_put_right:
+            for tenant_id in demo.session.tenants.names:
+                preflight(demo, tenant_id, trial=demo.session.api_key is not None)
 
     def stop(self) -> None:
         """Stops the directors, the timers and the demo."""

@@ -64,6 +64,11 @@ def demo() -> Demo:
     return on_stage().demo
 
 
+def start_again() -> None:
+    """Tries once more to start, without waiting."""
+    on_stage().start_in_background()
+
+
 def director(tenant_id: str) -> Director:
     """The one that plays the tenant's walkthrough."""
     return on_stage().director(tenant_id)

@@ -57,7 +57,7 @@ def _wait() -> None:
     if remedy:
         st.markdown(f"**Remedy:** {_look.plain(remedy)}")
     st.caption("In a shell, `python -m gridlens_core check` tells more. Once it is put right, this page comes up.")
-    st.button("Try again", key="start_again", on_click=demo.session.start_in_background)
+    st.button("Try again", key="start_again", on_click=_data.start_again)
 
 
 def tenant() -> str:

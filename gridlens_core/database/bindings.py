@@ -247,6 +247,8 @@ def settle_unit(binding: Binding, values: Sequence[Any], *, known_pct: float | N
     if len(likely) == 1:
         certainty: Certainty = _unopened(binding) if named in (None, *likely) else "guess"
         return _with(binding, likely[0], certainty, about)
+    if middle > high and binding.role == "loss_pct":
+        return _with(binding, binding.unit, "open", f"{about}, which is no loss that a utility has")
     if named is not None and (likely or middle > high):
         return _with(binding, named, "guess", f"{about}; by its name")
     if middle > high:

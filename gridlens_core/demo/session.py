@@ -65,12 +65,12 @@ class Session:
         """Whether the start is over and went well."""
         return self._schema is not None
 
-    def start_in_background(self) -> None:
-        """Starts without waiting; `progress`, `ready` and `start_error` tell how it goes."""
+    def start_in_background(self, then: Callable[[], None] = lambda: None) -> None:
+        """Starts without waiting, `then` goes on; `progress`, `ready` and `start_error` tell how it goes."""
         self._stopping.clear()
-        Thread(target=self.keep_starting, name="start", daemon=True).start()
+        Thread(target=self.keep_starting, args=(then,), name="start", daemon=True).start()
 
-    def keep_starting(self) -> None:
+    def keep_starting(self, then: Callable[[], None] = lambda: None) -> None:
         """Tries until it goes well or cannot: a database that is away at the start may come back."""
         while not self.ready and not self._stopping.is_set():
             try:
@@ -82,6 +82,8 @@ class Session:
                 log.exception("The demo could not start.")
                 self.start_error = error
                 return
+        if self.ready and not self._stopping.is_set():
+            then()
 
     def start(self) -> None:
         """Opens the database; makes and fills the local one. Idempotent, and may be tried again."""

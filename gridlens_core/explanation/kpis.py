@@ -114,8 +114,9 @@ def why_absent(schema: Schema, kpi: str, failed: Mapping[str, str]) -> str:
         return schema.no_loss[view_name]
     if not schema.views[view_name].has(role):
         return schema.notes.get(kpi) or f"The view public.{view_name} has no column for {role}."
-    if schema.views[view_name].bindings[role].certainty == "open":
-        return f"Whether {role} of public.{view_name} is percent or a fraction is not known."
+    bound = schema.views[view_name].bindings[role]
+    if bound.certainty == "open":
+        return f"What {bound.column.name} of public.{view_name} says is not settled: {bound.why}."
     if kpi in schema.notes:
         return schema.notes[kpi]
     return f"The view public.{view_name} has no value for this day yet."

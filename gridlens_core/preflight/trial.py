@@ -5,9 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from decimal import Decimal
 from time import monotonic
-from uuid import UUID
 
 import numpy as np
 import sqlalchemy as sa
@@ -19,13 +17,13 @@ from gridlens_core.database.connection import plain_errors
 from gridlens_core.database.newest import newest_after
 from gridlens_core.database.queries import query
 from gridlens_core.database.reads import select_reads
-from gridlens_core.database.schema import FEEDER_LOSS, OVERVIEW, Schema
+from gridlens_core.database.schema import Schema
 from gridlens_core.demo.demo import Demo
 from gridlens_core.errors import DatabaseNotReadyError, DatabaseRefusedError, GridLensError
 from gridlens_core.explanation.kpis import Kpis
 from gridlens_core.explanation.supply import ODD_LOSS_PCT, supply_goes_on
+from gridlens_core.explanation.under_theft import moves, no_loss, theft_of_all
 from gridlens_core.meters.emulator import Span, emulate
-from gridlens_core.meters.events import Event
 from gridlens_core.meters.fleet import Fleet
 from gridlens_core.preflight.findings import Finding, Inspected, rolled_back
 from gridlens_core.preflight.fitness import TITLES, WHOLE_VIEW
@@ -171,10 +169,13 @@ def _trial(inspected: Inspected, fleet: Fleet, minutes: int) -> Iterator[Finding
             return
         with plain_errors():
             write_reads(
-                connection, schema, emulate(fleet, span, [_theft(fleet, span)], 0.0), supply=inspected.database.is_local
+                connection,
+                schema,
+                emulate(fleet, span, [theft_of_all(fleet, span)], 0.0),
+                supply=inspected.database.is_local,
             )
-            yield from _under_theft(inspected, before, inspected.kpis(connection, span.end), fleet)
-    if _is_partitioned(inspected):
+            yield from _under_theft(inspected, before, inspected.kpis(connection, span.end))
+    if not inspected.database.is_local:
         yield _tomorrow(inspected, fleet, span)
 
 
@@ -217,13 +218,8 @@ def _trial_remedy(error: GridLensError) -> str:
     return ""
 
 
-def _is_partitioned(inspected: Inspected) -> bool:
-    with inspected.reading() as connection:
-        return int(connection.execute(query("preflight.sql", "volume")).one().tables) > 1
-
-
 def _tomorrow(inspected: Inspected, fleet: Fleet, span: Span) -> Finding:
-    """Whether one read of a day later would find its partition."""
+    """Whether one read of a day later would be taken: its partition is there, and no rule forbids what lies ahead."""
     one = fleet.take(np.arange(len(fleet)) == 0)
     later = Span(span.start + timedelta(days=1), span.minutes)
     try:
@@ -231,9 +227,9 @@ def _tomorrow(inspected: Inspected, fleet: Fleet, span: Span) -> Finding:
             write_reads(connection, inspected.schema, emulate(one, later, [], 0.0))
     except GridLensError as error:
         return Finding(
-            "Reads: partitions", "degraded", f"none for a day from now: {error.message}", _trial_remedy(error)
+            "Reads: a day ahead", "degraded", f"a demo cannot run so far ahead: {error.message}", _trial_remedy(error)
         )
-    return Finding("Reads: partitions", "passed", "there for the next day")
+    return Finding("Reads: a day ahead", "passed", "taken too, as a demo that runs ahead needs")
 
 
 def _speed(seconds: float, budget_s: float) -> Finding:
@@ -271,29 +267,14 @@ def _levels(kpis: Kpis) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _theft(fleet: Fleet, span: Span) -> Event:
-    """A theft of nine tenths at every meter, in the trial alone."""
-    return Event(UUID(int=0), fleet.tenant_id, None, None, "theft", Decimal("0.9"), span.start, span.end, None)
-
-
-def _under_theft(inspected: Inspected, clean: Kpis, stolen: Kpis, fleet: Fleet) -> Iterator[Finding]:
+def _under_theft(inspected: Inspected, clean: Kpis, stolen: Kpis) -> Iterator[Finding]:
     """Which way each loss goes under a theft: finds a column named loss that is a mean of kWh."""
-    feeder = next(iter(clean.feeder_loss_pct), None)
-    for view_name, kpi, of_feeder in ((OVERVIEW, "loss_pct", None), (FEEDER_LOSS, "feeder_loss_pct", feeder)):
-        before, after = (
-            kpis.of(kpi, of_feeder) if kpi == "loss_pct" or of_feeder else None for kpis in (clean, stolen)
-        )
-        if before is None or after is None:
-            continue
-        what = f"{TITLES[view_name]}: under theft"
-        points = words.points(after - before)
-        if after > before:
+    for view_name, moved in moves(clean, stolen):
+        what, points = f"{TITLES[view_name]}: under theft", words.points(moved)
+        if moved > 0:
             yield Finding(what, "passed", f"{points} in one interval of a trial theft of everything")
-        elif after < before:
-            column = inspected.schema.views[view_name].name_of("loss_pct")
-            why = f"{column} of public.{view_name} falls when energy is stolen: it follows the metered energy, no loss."
-            if inspected.demo.session.no_loss(view_name, why):
-                inspected.demo.desk.forget()
+        elif moved < 0:
+            inspected.demo.no_loss(view_name, no_loss(inspected.schema, view_name))
             yield Finding(
                 what, "degraded", f"{points}: the column follows the metered energy and is no loss",
                 f"Bind another column in {BINDINGS_FILE}, section [{view_name}], loss_pct; it is not shown as a loss.",

@@ -105,8 +105,8 @@ def test_a_case_is_continued_rightly_or_refused_with_the_reason(
     case = read_case(name)
     url = load_case(server, case)
     shape, stored, rows = catalogue(engine_of(url)), stored_rows(url), rows_of_tenant(url, case)
-    findings = checked(case, url, tmp_path / "check")
-    demo = demo_of(case, url, tmp_path / "demo")
+    findings = checked(case, url, tmp_path / "data")
+    demo = demo_of(case, url, tmp_path / "data")
     try:
         with suppress(GridLensError):
             demo.session.start()

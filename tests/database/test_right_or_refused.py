@@ -297,3 +297,26 @@ def test_a_supply_that_views_were_too_slow_to_show_is_looked_at_with_the_next_cy
     monkeypatch.setattr(demo.desk, "budget", in_time)
     with pytest.raises(DatabaseNotReadyError, match="Clean publishing alone moves the loss"):
         demo.publish(TENANT)
+
+
+def test_a_loss_that_falls_under_a_theft_is_found_before_the_first_cycle(on: Any) -> None:
+    shape = next(shape for shape in SHAPES if shape.name == "mean_loss")
+    demo, _ = on(shape)
+    client = client_of(demo, demo.session.api_key or "")
+    published = client.post(PUBLISH, json={"tenantId": shape.tenant, "intervalMinutes": 60}).json()
+    assert published["kpis"]["before"]["lossPct"] is published["kpis"]["after"]["lossPct"] is None
+    answer = client.get(QUICKCHECK, params={"tenantId": shape.tenant}).json()
+    assert answer["currentLossPct"] is None
+    assert "falls when energy is stolen" in answer["lossNote"]
+
+
+def test_a_share_that_arrives_is_no_loss_by_its_size(on_case: OnCase) -> None:
+    efficiency = (
+        "DROP VIEW public.v_kpi_electric_overview_daily; CREATE VIEW public.v_kpi_electric_overview_daily AS "
+        "SELECT tenant_id, day, round((sum(sold_kwh) / sum(in_kwh) * 100)::numeric, 3) AS loss_percent_pct "
+        "FROM public.v_feeder_day GROUP BY 1, 2"
+    )
+    demo, _ = on_case("00-control", also=efficiency)
+    answer = client_of(demo).get(QUICKCHECK, params={"tenantId": TENANT}).json()
+    assert answer["currentLossPct"] is None
+    assert "no loss that a utility has" in answer["lossNote"]

@@ -73,6 +73,7 @@ def test_a_measure_must_be_a_number() -> None:
         pytest.param(loss(), [], None, "fraction", "open", id="nothing to go by"),
         pytest.param(loss("loss_pct", "percent"), [], None, "percent", "guess", id="a name without a doubt"),
         pytest.param(loss(), [None, float("nan"), "NaN"], None, "fraction", "open", id="nothing that is a number"),
+        pytest.param(loss("loss_pct", "percent"), [94.0, 95.0], None, "percent", "open", id="a share that arrives"),
         pytest.param(loss(certainty="set"), [4.0], None, "fraction", "set", id="what a person set stands"),
     ],
 )
