@@ -267,7 +267,7 @@ def other_tables(url: str) -> dict[str, tuple[int, str]]:
         }
 
 
-@pytest.mark.parametrize("shape", [shape for shape in SHAPES if not shape.variables], ids=lambda shape: shape.name)
+@pytest.mark.parametrize("shape", [one for one in SHAPES if one.name != "variant_a"], ids=lambda one: one.name)
 def test_a_whole_demo_leaves_ami_events_and_new_reads_and_nothing_else(on: Any, shape: Shape) -> None:
     demo, url = on(shape, migrated=False)
     tables, everything_before, reads_before = other_tables(url), everything(url), reads_of(url)
