@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from gridlens_core import words
 from gridlens_core.display.branding import TomlModel
 from gridlens_core.explanation.worth import HOME_KWH, INPUTS, Numbers, Range
 from gridlens_core.meters.fleet import Fleet
@@ -44,15 +43,15 @@ class OwnNumbers(TomlModel):
 
 def numbers_of(own: OwnNumbers, fleet: Fleet, tariff_usd_per_kwh: float) -> Numbers:
     """The utility's own numbers, else what is known of the tenant's meters, else the usual range."""
-    of_tenant = f"{words.plural(len(fleet), 'meter')} of {fleet.tenant_id}"
     mean_kwh = round(float(fleet.mean_wh_per_slot.mean()) / 1000 * SLOTS_A_YEAR, -2)
     known: dict[str, tuple[Any, str]] = {
-        "customers": (len(fleet), f"the {of_tenant}"),
-        "kwh_a_customer": (mean_kwh, f"the mean of the {of_tenant}"),
+        "customers": (len(fleet), "the meters of this tenant"),
+        "kwh_a_customer": (mean_kwh, "the mean of this tenant's meters"),
         "tariff_usd_per_kwh": (tariff_usd_per_kwh, "the tariff of this demo"),
     }
     if mean_kwh <= 0:  # of meters that export as much as they use
-        known["kwh_a_customer"] = HOME_KWH, INPUTS["kwh_a_customer"].source
+        row = INPUTS["kwh_a_customer"]
+        known[row.name] = HOME_KWH, f"{row.says} ({row.source})"
     chosen: dict[str, Any] = {}
     basis: dict[str, str] = {}
     for name, row in INPUTS.items():

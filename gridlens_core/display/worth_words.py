@@ -12,7 +12,7 @@ DIGITS = 2  # of an estimate
 SCALES = ((1e9, 1e9, "B"), (1e6, 1e6, "M"), (1e4, 1e3, "k"), (0, 1, ""))  # from, unit and its letter
 PART_HEAD = ("In the first year", "Low", "High")
 BASIS_HEAD = ("Number", "Value", "Where it is from")
-ESTIMATE = "An estimate from the numbers below, not a KPI and not measured here."
+ESTIMATE = "an estimate, not a KPI"
 
 
 def rough(usd: float) -> str:
@@ -42,17 +42,24 @@ def sentence(worth: Worth) -> str:
     return f"Worth {result(worth)} {about(worth)}."
 
 
-def formula(worth: Worth) -> str:
-    """How the result is worked out, in words with the numbers in them."""
+def formula(worth: Worth) -> tuple[str, ...]:
+    """How the result is worked out, a sentence a step, with the numbers in them."""
     one = worth.numbers
     return (
-        f"Customers x use x tariff is a revenue of {rough(one.revenue_usd)} a year. "
-        f"Of it {value('loss_pct', one.loss_pct)} is lost, of that {value('found_pct', one.found_pct)} is found: "
-        "this is revenue recovered. Crews cost a truck roll for each customer found, and as one lead in "
-        f"{1 / (1 - HIT_RATE):.0f} is wrong ({HIT_RATE_SOURCE}: {words.share(HIT_RATE)}), a quarter more. "
-        f"Unread meters ({value('unread_pct', one.unread_pct)} of all) are told from theft: one truck roll each is "
-        "spared. Assumed: a theft hides the whole use of one customer, and an unread meter would be visited once."
+        f"Revenue is customers, times use, times tariff: {rough(one.revenue_usd)} a year.",
+        f"Of it {value('loss_pct', one.loss_pct)} is lost; of that {value('found_pct', one.found_pct)} is found and "
+        "billed.",
+        f"Each customer found takes a truck roll ({value('truck_roll_usd', one.truck_roll_usd)}), and as only "
+        f"{words.share(HIT_RATE)} of the leads are right ({HIT_RATE_SOURCE}), {extra_visits()} more.",
+        f"Unread meters ({value('unread_pct', one.unread_pct)} of all) are told from theft, which spares a truck roll "
+        "each.",
+        "Assumed: a theft hides the whole use of one customer, and an unread meter would be visited once a year.",
     )
+
+
+def extra_visits() -> str:
+    """25 %: visits to wrong leads, of those to right ones."""
+    return words.share(1 / HIT_RATE - 1)
 
 
 def part_rows(worth: Worth) -> list[tuple[str, str, str]]:
@@ -75,6 +82,12 @@ def part_rows(worth: Worth) -> list[tuple[str, str, str]]:
     ]
 
 
+def dollars_of(low: str, high: str) -> str:
+    """$400k to $4.0M of two cells of such a row."""
+    ends = [cell.split(" (")[0] for cell in (low, high)]
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
+
+
 def _visits(visits: float) -> str:
     return words.plural(round(visits), "visit")
 
@@ -85,9 +98,19 @@ def basis_rows(worth: Worth) -> list[tuple[str, str, str]]:
     return [(row.label, value(name, getattr(numbers, name)), numbers.basis[name]) for name, row in INPUTS.items()]
 
 
+def in_short(worth: Worth) -> str:
+    """The formula in one sentence."""
+    return (
+        f"Revenue ({rough(worth.numbers.revenue_usd)}: customers, times use, times tariff), times the loss, times the "
+        f"share found; less a truck roll for each customer found and {extra_visits()} more for wrong leads "
+        f"({HIT_RATE_SOURCE}); plus one for each unread meter, told from theft."
+    )
+
+
 def basis(worth: Worth) -> str:
-    """The same as running text."""
-    return "; ".join(f"{label.lower()} {said} ({source})" for label, said, source in basis_rows(worth)) + "."
+    """Each number that goes in with where it is from, as running text."""
+    said = "; ".join(f"{label.lower()} {number} ({source})" for label, number, source in basis_rows(worth))
+    return f"{said[0].upper()}{said[1:]}."
 
 
 def value(name: str, number: float | Range) -> str:
@@ -108,8 +131,8 @@ def _plain(number: float) -> str:
 
 
 def limits(name: str) -> str:
-    """The range a number may be chosen from, with its source."""
+    """Range 1 to 5 %: the range a number may be chosen from, with its source."""
     row = INPUTS[name]
-    low, high = (value(name, end) for end in (row.limits.low, row.limits.high)) if not row.is_range else ("", "")
-    said = value(name, row.limits) if row.is_range else f"{low} to {high}"
-    return f"{said}: {row.source}."
+    ends = " to ".join(value(name, end) for end in (row.limits.low, row.limits.high))
+    said = value(name, row.limits) if row.is_range else ends
+    return f"Range {said}: {row.says} ({row.source})."

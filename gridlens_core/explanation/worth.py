@@ -9,7 +9,7 @@ from itertools import product
 
 HOME_KWH = 10_500.0  # a year
 HIT_RATE = 0.8  # confirmed of inspected
-HIT_RATE_SOURCE = "lead hit rate at BC Hydro (Awesense case study)"
+HIT_RATE_SOURCE = "lead hit rate at BC Hydro: Awesense case study"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Input:
     """One number that goes in.
 
     unit : "", "kWh", "$", "$/kWh" or "%"
-    limits : the range it may be chosen from; source : where that was found
+    limits : the range it may be chosen from; says, source : what is known of it, and where that was found
     usual : where it stands until somebody says better; None where the tenant's own is known
     is_range : it goes in as a range
     """
@@ -35,6 +35,7 @@ class Input:
     unit: str
     limits: Range
     step: float
+    says: str
     source: str
     usual: Range | None = None
 
@@ -43,22 +44,23 @@ class Input:
         return self.usual is not None
 
 
+COMMON = "common knowledge"  # of a figure without a source at hand
 _ROWS = (
-    Input("customers", "Customers", "", Range(100, 5_000_000), 1, "common knowledge: a cooperative to a large utility"),
+    Input("customers", "Customers", "", Range(100, 5_000_000), 1, "a cooperative to a large utility", COMMON),
     Input("kwh_a_customer", "Use of a customer a year", "kWh", Range(3_000, 20_000), 100,
-          f"common knowledge: a US home uses about {HOME_KWH:,.0f} kWh a year"),
+          f"a US home uses about {HOME_KWH:,.0f} kWh a year", COMMON),
     Input("tariff_usd_per_kwh", "Tariff", "$/kWh", Range(0.128, 0.323), 0.001,
-          "residential, lowest to highest state, April 2025 (EIA, table 5.6.A)"),
+          "residential, lowest to highest state, April 2025", "EIA, table 5.6.A"),
     Input("loss_pct", "Non-technical loss", "%", Range(1, 5), 0.1,
-          "1 to 4 % of revenue in US case studies (metering.com, PPL); about 5 % in Brazil (Energies 15(6):2218)",
+          "1 to 4 % of revenue in US case studies, about 5 % in Brazil", "metering.com, PPL; Energies 15(6):2218",
           Range(1, 4)),
     Input("found_pct", "Share of it found", "%", Range(5, 80), 5,
-          "common knowledge: no published figure is at hand, so it is a wide range", Range(20, 50)),
-    Input("truck_roll_usd", "Cost of a truck roll", "$", Range(250, 1_000), 10, "S&C and TSIA (vsight.io; sandc.com)",
-          Range(250, 1_000)),
+          "no published figure is at hand, so it is a wide range", COMMON, Range(20, 50)),
+    Input("truck_roll_usd", "Cost of a truck roll", "$", Range(250, 1_000), 10,
+          "one dispatch", "S&C and TSIA: vsight.io; sandc.com", Range(250, 1_000)),
     Input("unread_pct", "Unread meters", "%", Range(0.5, 2), 0.1,
-          "98 % of reads a day are required (Ontario AMI specification 2.3.1); modern contracts ask for about 99.5 % "
-          "(common knowledge)", Range(0.5, 2)),
+          "98 % of reads a day are required, modern contracts ask for about 99.5 %",
+          f"Ontario AMI specification 2.3.1; {COMMON}", Range(0.5, 2)),
 )  # fmt: skip
 INPUTS: Mapping[str, Input] = {one.name: one for one in _ROWS}
 

@@ -16,7 +16,17 @@ from gridlens_core.walkthrough.story import STORY_FILE
 from pages._look import JOINER
 
 ADDRESSES = (
-    *("", "walkthrough", "time_lapse", "losses", "suspicious_meters", "field_operations", "events", "data_source"),
+    *(
+        "",
+        "walkthrough",
+        "time_lapse",
+        "losses",
+        "suspicious_meters",
+        "field_operations",
+        "worth",
+        "events",
+        "data_source",
+    ),
     "audience",
 )
 
