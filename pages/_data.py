@@ -20,6 +20,7 @@ from gridlens_core.display.control_room import control_room as room_of
 from gridlens_core.display.own_numbers import OwnNumbers
 from gridlens_core.errors import DatabaseUnavailableError, GridLensError
 from gridlens_core.explanation import kpis
+from gridlens_core.explanation.cases import Case, State
 from gridlens_core.explanation.evidence import MeterEvidence
 from gridlens_core.explanation.moment import Moment, Pulse
 from gridlens_core.explanation.receipts import Receipt
@@ -130,6 +131,9 @@ def take_moment(tenant_id: str) -> None:
     known = demo().desk.known(tenant_id)
     st.session_state["moment"] = known
     st.session_state["problem"] = found.problem
+    if known is not None:
+        with demo().after.optional(tenant_id, "What the view named since the last look"):
+            demo().cases.follow(known)
 
 
 def moment(tenant_id: str) -> Moment:
@@ -223,6 +227,16 @@ def brief_html(at: Moment, numbers: Numbers) -> str:
 def brief_slides(at: Moment, numbers: Numbers) -> bytes:
     """The same as a PowerPoint file."""
     return slides.brief_slides(brief_of(at, story().brand, numbers))
+
+
+def cases(tenant_id: str) -> tuple[Case, ...]:
+    """Suspected thefts, oldest first."""
+    return demo().cases.all(tenant_id)
+
+
+def decide_case(at: Moment, number: int, wanted: State) -> None:
+    """Confirms, dismisses, recovers or reopens a case."""
+    demo().cases.decide(at.tenant_id, number, wanted, at.grid_now)
 
 
 def auto_state(tenant_id: str) -> AutoState:
