@@ -18,6 +18,7 @@ from test_walkthrough_pages import look, opened, words_of
 
 import pages._frame
 from gridlens_core import words
+from gridlens_core.database.connection import Database
 from gridlens_core.demo.demo import Demo
 from gridlens_core.display import case_words, tables
 from gridlens_core.explanation.cases import Case
@@ -152,11 +153,8 @@ def test_neither_a_sag_nor_an_outage_is_a_case(demo: Demo, on_screen: Callable[[
     for event_type, feeder in (("voltage-sag", "FEEDER_2"), ("comms-outage", "FEEDER_3")):
         demo.trigger(TENANT, event_request(event_type, feeder_id=feeder))
     demo.publish(TENANT, cycles=2)
-    assert "No case yet" in words_of(opened_on(on_screen(demo)))
-
-
-def opened_on(_: Demo) -> AppTest:
-    return opened("cases.py")
+    on_screen(demo)
+    assert "No case yet" in words_of(opened("cases.py"))
 
 
 def test_a_theft_that_the_emulator_does_not_know_is_estimated_from_the_view(served: Demo) -> None:
@@ -187,16 +185,26 @@ def test_a_list_that_cannot_be_kept_stops_neither_pages_nor_publishing(
 
 
 def test_an_existing_database_that_is_only_read_has_cases_from_its_views(
-    on: Any, on_screen: Callable[[Demo], Demo]
+    on: Any, on_screen: Callable[[Demo], Demo], open_database: Callable[..., Database]
 ) -> None:
     shape = next(one for one in SHAPES if one.name == "variant_a")
-    demo, _ = on(shape, migrated=False, api_key=None)
-    tables_before = demo.session.schema.has_events
+    demo, url = on(shape, migrated=False, start=False, api_key=None)
+    today = """
+      INSERT INTO meter_reads_electric (tenant_id, meter_id, feeder_id, kwh, voltage, read_at)
+      SELECT tenant_id, meter_id, feeder_id, kwh * CASE feeder_id WHEN 'FEEDER_3' THEN .3 ELSE 1 END, voltage,
+             read_at + interval '1 day'
+      FROM meter_reads_electric
+      WHERE read_at > (SELECT max(read_at) - interval '1 day' FROM meter_reads_electric)
+        AND read_at < :now - interval '1 day'
+    """
+    with open_database(url).transaction() as connection:
+        connection.execute(sa.text(today), {"now": demo.session.clock()})
+    demo.session.start()
     on_screen(demo)
     page = opened("cases.py")
-    assert not tables_before
-    assert "Cases" in words_of(page)
-    found = demo.desk.fresh(shape.tenant)
-    assert {one.feeder_id for one in demo.cases.all(shape.tenant)} == {
-        dict(zip(found.fleet.meter_ids, found.fleet.feeder_ids, strict=True))[meter] for meter in found.kpis.named
-    }
+    (case,) = demo.cases.all(shape.tenant)
+    assert (case.feeder_id, case.meters, case.basis) == ("FEEDER_3", 25, "estimate")
+    assert dict(case.evidence)["MTR-00051"] == "consumption drop"
+    assert "25 meters named since" in words_of(page)
+    assert "estimated from the feeder-loss view" in words_of(page)
+    assert button(page, "case_confirmed_1").disabled
