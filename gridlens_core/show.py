@@ -8,9 +8,11 @@ from gridlens_core.clock import Clock
 from gridlens_core.database.embedded import start_embedded
 from gridlens_core.demo.demo import Demo
 from gridlens_core.demo.session import StartDatabase
+from gridlens_core.display.own_numbers import OwnNumbers
 from gridlens_core.preflight.checks import preflight
 from gridlens_core.settings import Settings, load_settings, with_tariff
 from gridlens_core.walkthrough.director import Director
+from gridlens_core.walkthrough.saving import save_numbers
 from gridlens_core.walkthrough.story import Story, load_story
 
 
@@ -40,6 +42,13 @@ class Show:
         if not demo.session.site.may_put_right:
             for tenant_id in demo.session.tenants.names:
                 preflight(demo, tenant_id, trial=demo.session.api_key is not None)
+
+    def save_numbers(self, own: OwnNumbers) -> None:
+        """Keeps the utility's own numbers in walkthrough.toml; raises SettingsError. Other processes read it at their
+        start."""
+        with self._lock:
+            save_numbers(self.demo.settings.data_dir, own)
+            self.story = self.story.model_copy(update={"worth": own})
 
     def stop(self) -> None:
         """Stops the directors, the timers and the demo."""

@@ -17,11 +17,14 @@ from gridlens_core.demo.loads import look_for_loaded
 from gridlens_core.display import figures
 from gridlens_core.display.control_room import ControlRoom
 from gridlens_core.display.control_room import control_room as room_of
+from gridlens_core.display.own_numbers import OwnNumbers
 from gridlens_core.errors import DatabaseUnavailableError, GridLensError
 from gridlens_core.explanation import kpis
+from gridlens_core.explanation.cases import Case, State
 from gridlens_core.explanation.evidence import MeterEvidence
 from gridlens_core.explanation.moment import Moment, Pulse
 from gridlens_core.explanation.receipts import Receipt
+from gridlens_core.explanation.worth import Numbers
 from gridlens_core.leave_behind import brief_html as one_page
 from gridlens_core.leave_behind import slides
 from gridlens_core.leave_behind.brief import brief_of
@@ -67,6 +70,11 @@ def demo() -> Demo:
 def start_again() -> None:
     """Tries once more to start, without waiting."""
     on_stage().start_in_background()
+
+
+def save_numbers(own: OwnNumbers) -> None:
+    """Keeps the utility's own numbers in walkthrough.toml."""
+    on_stage().save_numbers(own)
 
 
 def director(tenant_id: str) -> Director:
@@ -123,6 +131,9 @@ def take_moment(tenant_id: str) -> None:
     known = demo().desk.known(tenant_id)
     st.session_state["moment"] = known
     st.session_state["problem"] = found.problem
+    if known is not None:
+        with demo().after.optional(tenant_id, "What the view named since the last look"):
+            demo().cases.follow(known)
 
 
 def moment(tenant_id: str) -> Moment:
@@ -207,15 +218,25 @@ def meter_evidence(at: Moment, meter_id: str) -> MeterEvidence:
 
 
 @lru_cache(maxsize=MOST_KEPT)
-def brief_html(at: Moment) -> str:
-    """What was just shown, as one HTML page."""
-    return one_page.brief_html(brief_of(at, story().brand))
+def brief_html(at: Moment, numbers: Numbers) -> str:
+    """What was just shown, and what it is worth with these numbers, as one HTML page."""
+    return one_page.brief_html(brief_of(at, story().brand, numbers))
 
 
 @lru_cache(maxsize=MOST_KEPT)
-def brief_slides(at: Moment) -> bytes:
-    """What was just shown, as a PowerPoint file."""
-    return slides.brief_slides(brief_of(at, story().brand))
+def brief_slides(at: Moment, numbers: Numbers) -> bytes:
+    """The same as a PowerPoint file."""
+    return slides.brief_slides(brief_of(at, story().brand, numbers))
+
+
+def cases(tenant_id: str) -> tuple[Case, ...]:
+    """Suspected thefts, oldest first."""
+    return demo().cases.all(tenant_id)
+
+
+def decide_case(at: Moment, number: int, wanted: State) -> None:
+    """Confirms, dismisses, recovers or reopens a case."""
+    demo().cases.decide(at.tenant_id, number, wanted, at.grid_now)
 
 
 def auto_state(tenant_id: str) -> AutoState:

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from gridlens_core.leave_behind.brief import file_stem, just_shown
-from pages import _data, _frame
+from pages import _data, _frame, _worth
 
 PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
 
@@ -19,11 +19,12 @@ def leave_behind(tenant: str) -> None:
         if not just_shown(_data.receipts(tenant), pulse.grid_now):
             st.caption("As soon as an event has touched a read there is a brief of it here, one page and slides.")
             return
+        numbers = _worth.numbers(pulse)
         stem = file_stem(tenant, pulse.grid_now.astimezone(ZoneInfo(_data.demo().settings.timezone)))
         with st.container(horizontal=True, vertical_alignment="center"):
             st.download_button(
                 "One-page brief",
-                lambda: _data.brief_html(_data.moment(tenant)),
+                lambda: _data.brief_html(_data.moment(tenant), numbers),
                 f"{stem}.html",
                 "text/html",
                 key="brief_html",
@@ -33,11 +34,11 @@ def leave_behind(tenant: str) -> None:
             )
             st.download_button(
                 "Slides",
-                lambda: _data.brief_slides(_data.moment(tenant)),
+                lambda: _data.brief_slides(_data.moment(tenant), numbers),
                 f"{stem}.pptx",
                 PPTX,
                 key="brief_pptx",
                 icon=":material/slideshow:",
                 on_click="ignore",
-                help="Five slides for PowerPoint; their charts and tables can be edited.",
+                help="Six slides for PowerPoint; their charts and tables can be edited.",
             )

@@ -16,6 +16,8 @@ pages = [
     st.Page("losses.py", title="Losses", icon=":material/electric_bolt:"),
     st.Page("suspicious_meters.py", title="Suspicious meters", icon=":material/search_insights:"),
     st.Page("field_operations.py", title="Field operations", icon=":material/engineering:"),
+    st.Page("cases.py", title="Cases", icon=":material/folder_open:"),
+    st.Page("worth.py", title="Worth", icon=":material/savings:"),
     st.Page("events.py", title="Events", icon=":material/event_note:"),
     st.Page("data_source.py", title="Data source", icon=":material/database:"),
     st.Page("audience.py", title="Audience", icon=":material/tv:", url_path=_frame.AUDIENCE, visibility="hidden"),

@@ -3,9 +3,9 @@
 import streamlit as st
 
 from gridlens_core.database.schema import FIELDOPS
-from gridlens_core.display import kpi_words
+from gridlens_core.display import kpi_words, worth_words
 from gridlens_core.explanation.catalogue import CATALOGUE
-from pages import _charts, _data, _frame, _look
+from pages import _cases, _charts, _data, _frame, _look, _worth
 
 COLOURS = {
     "revenue_or_meter_tasks": _look.THEFT,
@@ -30,6 +30,7 @@ def field_operations() -> None:
             label = row.label if row.on_card else f"{row.label} {row.unit}"
             why_absent = _look.tip(_data.why_absent(at, kpi, open_now))
             st.metric(label, kpi_words.value_of(kpi, open_now), border=True, help=why_absent)
+    _cases.count(tenant)
     with st.container(border=True):
         st.markdown("**Open tasks by day** :gray[at each day's end; today is pale]")
         series = [
@@ -40,9 +41,11 @@ def field_operations() -> None:
             if kpi in today
         ]
         _charts.show(_charts.days(series, "tasks", 320), "task_days", "Open tasks by day and kind")
+    numbers = _worth.saved(at)
+    cost = worth_words.value("truck_roll_usd", numbers.truck_roll_usd)
     st.caption(
         "One task is one dispatch: a crew is sent to a feeder for a kind of work. "
-        "A truck roll costs \\$250 to \\$1,000 (S&C, TSIA)."
+        + _look.plain(f"A truck roll costs {cost} ({numbers.basis['truck_roll_usd']}).")
     )
 
 

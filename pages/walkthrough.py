@@ -13,10 +13,10 @@ from gridlens_core.explanation.money import Money, money_of
 from gridlens_core.explanation.receipts import Receipt
 from gridlens_core.walkthrough.scene import Scene
 from gridlens_core.walkthrough.story import watched
-from pages import _audience_address, _data, _expected, _frame, _leave_behind, _live, _look, _room
+from pages import _audience_address, _data, _expected, _frame, _leave_behind, _live, _look, _room, _worth
 
 # Heights in pixels; together they fill a screen of 1440 x 900.
-SAY_HEIGHT, CARD_HEIGHT, CHART_HEIGHT = 129, 160, 218
+SAY_HEIGHT, CARD_HEIGHT, CHART_HEIGHT, TITLE_HEIGHT = 129, 160, 218, 26
 GOING_BACK = {
     True: "Back, Replay and Jump restore the baseline first and play the acts before at once.",
     False: "This is an existing database: nothing published is taken back; Back, Replay and Jump only end events.",
@@ -208,16 +208,28 @@ def cards() -> None:
     _room.cards(room(), CARD_HEIGHT)
 
 
+def on_stage(shows: str) -> bool:
+    """Whether the act on stage shows this."""
+    act = scene().act
+    return act is not None and acts[act].shows == shows
+
+
 @_frame.live
 def energy() -> None:
+    """The energy chart, or in an act about it what all this is worth to the utility."""
+    if on_stage("worth"):
+        with st.container(height=CHART_HEIGHT + TITLE_HEIGHT, gap="xsmall", border=False):
+            _worth.panel(_data.moment(tenant))
+        return
     _room.energy(room(), CHART_HEIGHT)
 
 
 @_frame.live
 def expected() -> None:
-    """The rehearsed path of the latest event beside the real one; after the last act, what each event did."""
+    """The rehearsed path of the latest event beside the real one; in an act about it and at the end, what each event
+    did."""
     now = scene()
-    if now.done == len(acts):
+    if now.done == len(acts) or on_stage("events") or on_stage("worth"):
         st.markdown("**What each event did** :gray[measured, by itself]")
         with st.container(height=CHART_HEIGHT, gap="xsmall", border=False):
             _expected.summary(story_receipts())

@@ -23,6 +23,7 @@ from gridlens_core.database.event_log import end_all_events, end_event, get_even
 from gridlens_core.database.queries import query
 from gridlens_core.database.schema import READS_TABLE
 from gridlens_core.demo.afterwards import Afterwards
+from gridlens_core.demo.case_desk import CaseDesk
 from gridlens_core.demo.desk import KpiDesk
 from gridlens_core.demo.keys import KeyCheck
 from gridlens_core.demo.lifeline import Lifeline, not_over
@@ -71,7 +72,8 @@ class Demo:
         self.settings = settings
         self.session = Session(settings, clock, start_database)
         self.desk = KpiDesk(self.session)
-        self.after = Afterwards(self.desk)
+        self.cases = CaseDesk(self.session)
+        self.after = Afterwards(self.desk, self.cases)
         self.nightly = Nightly(self.session)
         self.keys = KeyCheck()
         self.auto = AutoPublishers(lambda tenant_id, minutes: self.publish(tenant_id, interval_minutes=minutes))
@@ -241,10 +243,8 @@ class Demo:
             if restores:
                 self._back_to_baseline(connection, fleet)
         self.resets[tenant_id] += 1
-        with self.after.optional(tenant_id, "The memory of before a reset"):
-            if restores:
-                self.nightly.forget(tenant_id)
-                self.desk.forget(tenant_id)
+        if restores:
+            self.after.forget(tenant_id, self.nightly, self.desk, self.cases)
         return ended
 
     def _back_to_baseline(self, connection: sa.Connection, fleet: Fleet) -> None:

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import partial
-from hashlib import blake2b
 from threading import Lock
 from time import monotonic
 from typing import Any
@@ -22,7 +21,7 @@ from gridlens_core.database.reads import read_times
 from gridlens_core.database.schema import SUSPICIOUS
 from gridlens_core.demo.latest import Answer, Latest
 from gridlens_core.demo.measuring import Improve, Measurer
-from gridlens_core.demo.session import Session
+from gridlens_core.demo.session import Session, kept_in
 from gridlens_core.errors import DatabaseBusyError, GridLensError
 from gridlens_core.explanation.ahead import Budget, PathBook
 from gridlens_core.explanation.evidence import MeterEvidence, Told, meter_evidence
@@ -271,9 +270,8 @@ def rows_of(moment: Moment, view_name: str) -> list[dict[str, Any]]:
 
 def _tenant(session: Session, tenant_id: str, improve: Improve) -> _Tenant:
     """What earlier processes remembered of a tenant in this data directory, and with it when they published last."""
-    address, folder = session.database.address, session.settings.data_dir
-    name = blake2b(f"{address} {tenant_id}".encode(), digest_size=6).hexdigest()
-    trace, book = Trace(folder / f"trace-{name}.jsonl"), PathBook(folder / f"ahead-{name}.json")
+    trace = Trace(kept_in(session, tenant_id, "trace", "jsonl"))
+    book = PathBook(kept_in(session, tenant_id, "ahead", "json"))
     if seen := trace.all():
         session.schema.published.setdefault(tenant_id, seen[-1].grid_now)
     return _Tenant(trace, book, Measurer(session, trace, improve))

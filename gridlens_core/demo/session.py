@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
+from hashlib import blake2b
 from pathlib import Path
 from threading import Event as Flag
 from threading import Lock, Thread
@@ -240,6 +241,12 @@ class Session:
                 self._reviving.release()
 
         Thread(target=attempt, name="revive", daemon=True).start()
+
+
+def kept_in(session: Session, tenant_id: str, what: str, suffix: str) -> Path:
+    """The file in the data directory that keeps something of one tenant of the session's database."""
+    name = blake2b(f"{session.database.address} {tenant_id}".encode(), digest_size=6).hexdigest()
+    return session.settings.data_dir / f"{what}-{name}.{suffix}"
 
 
 def _what_is_there(found: Schema) -> tuple[object, ...]:

@@ -75,7 +75,7 @@ class Trace:
             self._begin_anew()
             try:
                 if self._path.exists():
-                    with self._alone():
+                    with alone(self._path):
                         self._path.unlink(missing_ok=True)
             except (OSError, RuntimeError) as error:
                 self.problem = f"The KPIs seen before the reset could not be removed: {reason_of(error)}."
@@ -93,7 +93,7 @@ class Trace:
     def _write(self, observation: Observation) -> None:
         """Appends a line, or writes the file anew where it grows too long; nobody else writes meanwhile."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._alone():
+        with alone(self._path):
             self._refresh()
             _add(self._seen, observation)
             line = _line(observation)
@@ -125,20 +125,21 @@ class Trace:
             _add(self._seen, observation)
         self._file, self._read_up_to = found.st_ino, self._read_up_to + whole
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """While no other process writes; raises OSError."""
-        lock = InterProcessLock(self._path.with_suffix(".lock"))
-        with _writing:  # it keeps processes apart, not threads
-            if not lock.acquire(timeout=LOCK_SECONDS):
-                raise TimeoutError(ETIMEDOUT, "another process does not let go of the file")
-            try:
-                yield
-            finally:
-                lock.release()
-
     def _begin_anew(self) -> None:
         self._seen, self._file, self._read_up_to = [], -1, 0
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """While no other process writes a file; raises OSError, or RuntimeError where the file system knows no locks."""
+    lock = InterProcessLock(path.with_suffix(".lock"))
+    with _writing:  # it keeps processes apart, not threads
+        if not lock.acquire(timeout=LOCK_SECONDS):
+            raise TimeoutError(ETIMEDOUT, "another process does not let go of the file")
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def reason_of(error: Exception) -> str:

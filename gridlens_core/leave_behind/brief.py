@@ -12,12 +12,14 @@ from decimal import Decimal
 from gridlens_core.display.branding import Brand, renamed
 from gridlens_core.display.control_room import ControlRoom, control_room
 from gridlens_core.display.labels import Label
+from gridlens_core.display.own_numbers import OwnNumbers, numbers_of
 from gridlens_core.explanation.catalogue import ALL, CARD_KPIS, CATALOGUE, OF_FEEDERS
 from gridlens_core.explanation.detection import Score, session_score
 from gridlens_core.explanation.moment import Moment
 from gridlens_core.explanation.money import Money, money_of
 from gridlens_core.explanation.receipts import Receipt
 from gridlens_core.explanation.why import Measured, Why, total, why_of
+from gridlens_core.explanation.worth import Numbers, Worth, worth_of
 from gridlens_core.meters.events import Event
 from gridlens_core.words import MODELLED
 
@@ -54,7 +56,7 @@ class Brief:
     room : the control room, its chart of the leading event's feeder
     since, until : the part of the KPIs' day that `kpis` and `why` are about
     labels : what each event is called, by its id
-    money : of all receipts together
+    money : of all receipts together; worth : an estimate from the utility's numbers, of a year
     supply_note : what is to be said of supply and loss
     """
 
@@ -76,6 +78,7 @@ class Brief:
     labels: Mapping[str, Label]
     money: Money
     score: Score | None
+    worth: Worth
     supply_note: str = ""
 
     @property
@@ -85,8 +88,12 @@ class Brief:
         return f"Simulated events on {self.tenant_id}{modelled}"
 
 
-def brief_of(at: Moment, brand: Brand) -> Brief:
-    """The brief of a moment."""
+def brief_of(at: Moment, brand: Brand, numbers: Numbers | None = None) -> Brief:
+    """The brief of a moment.
+
+    numbers : what it is worth is worked out with them; None for those of the tenant and the usual ranges
+    """
+    numbers = numbers or numbers_of(OwnNumbers(), at.fleet, at.tariff_usd_per_kwh)
     receipts = just_shown(at.receipts, at.grid_now)
     leading = _leading(receipts)
     room = control_room(at, leading.event.feeder_id if leading else None)
@@ -110,6 +117,7 @@ def brief_of(at: Moment, brand: Brand) -> Brief:
         why=_why(measured, leading) if measured and leading else None,
         labels=room.labels,
         money=money_of(receipts[::-1], begun, at.grid_now, at.tariff_usd_per_kwh),
+        worth=worth_of(numbers),
         supply_note=at.supply_note,
         score=session_score([one.score for one in receipts if one.score is not None]),
     )

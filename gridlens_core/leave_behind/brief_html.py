@@ -6,14 +6,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from gridlens_core import colours, words
-from gridlens_core.display import territory_svg
+from gridlens_core.display import territory_svg, worth_words
 from gridlens_core.leave_behind import brief_words, svg
 from gridlens_core.leave_behind.brief import Brief
 from gridlens_core.meters.events import colour_of
 
 TEMPLATE = "brief.html.j2"
 ENERGY_WIDTH, WATERFALL_WIDTH = 400, 300  # px; together the width of the printed page
-CHART_HEIGHT, LOW_CHART_HEIGHT = 160, 150  # px; lower where the table of events is long
+CHART_HEIGHT, LOW_CHART_HEIGHT = 124, 118  # px; lower where the table of events is long
 GRID = territory_svg.Frame(ENERGY_WIDTH + WATERFALL_WIDTH, 140, 9.5, live=False)
 FEW_EVENTS = 3
 
@@ -33,6 +33,7 @@ def brief_html(brief: Brief) -> str:
     return _templates.get_template(TEMPLATE).render(
         brief=brief,
         say=brief_words,
+        worth_words=worth_words,
         colours=colours,
         colour_of=colour_of,
         energy_width=ENERGY_WIDTH,

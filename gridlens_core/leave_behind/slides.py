@@ -1,4 +1,4 @@
-"""The brief as a PowerPoint file: five slides whose charts and tables are native, to be edited and restyled."""
+"""The brief as a PowerPoint file: six slides whose charts and tables are native, to be edited and restyled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pptx.oxml.ns import qn
 from pptx.util import Inches, Pt
 
 from gridlens_core import colours, words
-from gridlens_core.display import figures
+from gridlens_core.display import figures, worth_words
 from gridlens_core.leave_behind import brief_words
 from gridlens_core.leave_behind.brief import Brief
 from gridlens_core.meters.events import Event, colour_of
@@ -45,7 +45,7 @@ class Look:
 
 
 def brief_slides(brief: Brief) -> bytes:
-    """The .pptx file: title, what happened, why it moved, who and how much, method."""
+    """The .pptx file: title, what happened, why it moved, who and how much, what it is worth, method."""
     deck: Any = Presentation()
     deck.slide_width, deck.slide_height = Inches(WIDTH), Inches(HEIGHT)
     about = deck.core_properties
@@ -58,6 +58,7 @@ def brief_slides(brief: Brief) -> bytes:
     _what(_slide(deck, brief, "What happened"), brief)
     _why(_slide(deck, brief, "Why it moved"), brief)
     _who(_slide(deck, brief, "Who, and how much"), brief)
+    _worth(_slide(deck, brief, worth_words.TITLE), brief)
     _how(_slide(deck, brief, "Method"), brief)
     file = BytesIO()
     deck.save(file)
@@ -223,6 +224,18 @@ def _who(slide: Any, brief: Brief) -> None:
     if rows:
         head = ("Event", "Meters", "Named", "Lost before", "Lost so far", "A year, unseen")
         _table(slide, [head, *rows], (LEFT, 4.0), (3.6, 1.2, 2.7, 1.5, 1.5, 1.6))
+
+
+def _worth(slide: Any, brief: Brief) -> None:
+    found = brief.worth
+    _say(slide, worth_words.result(found), (LEFT, 1.25, 5.4, 0.7), Look(36, bold=True, colour=colours.SUPPLIED))
+    _say(slide, f"{worth_words.about(found)}; {worth_words.ESTIMATE}", (LEFT, 1.95, 5.4, 0.6), Look(14, colour=FAINT))
+    parts = [worth_words.PART_HEAD, *worth_words.part_rows(found)]
+    _table(slide, parts, (LEFT, 2.65), (2.55, 1.6, 1.65), numbers=True)
+    for number, step in enumerate(worth_words.formula(found)):
+        _say(slide, f"{number + 1}. {step}", (LEFT, 4.95 + 0.38 * number, INNER, 0.38), Look(12))
+    left = LEFT + 5.85
+    _table(slide, [worth_words.BASIS_HEAD, *worth_words.basis_rows(found)], (left, 1.3), (1.75, 1.3, 3.23))
 
 
 def _how(slide: Any, brief: Brief) -> None:

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from gridlens_core.display.branding import Brand, Name, TomlModel
+from gridlens_core.display.own_numbers import OwnNumbers
 from gridlens_core.errors import SettingsError
 from gridlens_core.explanation.catalogue import CARD_KPIS
 from gridlens_core.explanation.kpis import Kpis
@@ -53,6 +54,7 @@ def _kpi(value: str) -> str:
 
 Place = Annotated[int | str, AfterValidator(_place)]
 Kpi = Annotated[str, AfterValidator(_kpi)]
+Shows = Literal["path", "events", "worth"]
 
 
 class Trigger(TomlModel):
@@ -101,7 +103,11 @@ class Step(TomlModel):
 
 
 class Act(TomlModel):
-    """One act; `watch` are KPIs, of which the first that a database has is shown."""
+    """One act.
+
+    watch : KPIs, of which the first that a database has is shown
+    shows : what stands beside the cards: the rehearsed path, what each event did, or what it is worth
+    """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
     title: Name
@@ -112,6 +118,7 @@ class Act(TomlModel):
         Field(min_length=1, strict=False),
     ]
     steps: tuple[Step, ...] = Field(min_length=1, max_length=20, strict=False)
+    shows: Shows = "path"
 
 
 def watched(act: Act, kpis: Kpis) -> str | None:
@@ -120,11 +127,15 @@ def watched(act: Act, kpis: Kpis) -> str | None:
 
 
 class Story(TomlModel):
-    """The whole walkthrough. `pace_seconds` from cycle to cycle, `rest_seconds` between the acts of the autopilot."""
+    """The whole walkthrough, and the utility's own numbers.
+
+    pace_seconds : from cycle to cycle; rest_seconds : between the acts of the autopilot
+    """
 
     pace_seconds: float = Field(default=2.0, ge=0, le=60)
     rest_seconds: float = Field(default=20.0, ge=0, le=600)
     brand: Brand = Brand()
+    worth: OwnNumbers = OwnNumbers()
     acts: tuple[Act, ...] = Field(min_length=1, max_length=20, strict=False)
 
     @field_validator("acts")
@@ -214,7 +225,7 @@ def _accepted(error: Any, field: str) -> str:
     if error["type"] == "string_pattern_mismatch":
         return "a colour as #0A5C8F" if "colours" in field else "small letters, digits and hyphens, at most 40"
     if error["type"] == "literal_error":
-        lists = {"type": EVENT_TYPES, "pattern": PATTERNS, "end": (*EVENT_TYPES, "all")}
+        lists = {"type": EVENT_TYPES, "pattern": PATTERNS, "end": (*EVENT_TYPES, "all"), "shows": get_args(Shows)}
         last = field.rsplit(", ", 1)[-1]
         return ", ".join(lists.get(last, ("true",)))
     return re.sub(r"^Input should be (a valid |an? )?", "", str(error["msg"])).replace("tuple", "list")

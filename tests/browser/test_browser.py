@@ -28,6 +28,8 @@ PAGES = {  # title -> what stands on the page once it is drawn
     "Losses": "Feeders today",
     "Suspicious meters": "Named now, and why",
     "Field operations": "Open tasks by day",
+    "Cases": "All cases",
+    "Worth": "What is it worth to you?",
     "Events": "Timeline",
     "Data source": "HTTP API",
     CONTROL_ROOM: "Trigger an event",

@@ -16,8 +16,8 @@ from gridlens_core.walkthrough.story import STORY_FILE
 from pages._look import JOINER
 
 ADDRESSES = (
-    *("", "walkthrough", "time_lapse", "losses", "suspicious_meters", "field_operations", "events", "data_source"),
-    "audience",
+    *("", "walkthrough", "time_lapse", "losses", "suspicious_meters", "field_operations", "cases", "worth", "events"),
+    *("data_source", "audience"),
 )
 
 

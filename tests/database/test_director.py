@@ -22,8 +22,8 @@ from gridlens_core.walkthrough.director import Director
 from gridlens_core.walkthrough.scene import READS_STAY, WAS_RESET
 from gridlens_core.walkthrough.story import STORY_FILE, Story, Trigger, load_story, watched
 
-ACTS = 7
-THEFT, WHO, CREW, SAG, OUTAGE, SUMMARY = range(1, ACTS)
+ACTS = 8
+THEFT, WHO, CREW, SAG, OUTAGE, SUMMARY, WORTH = range(1, ACTS)
 
 
 def at_once(demo: Demo, **changes: object) -> Director:
@@ -103,13 +103,14 @@ def test_the_story_plays_to_the_end_and_again_with_the_same_numbers_to_the_last_
     play_to(director, SUMMARY)
     assert demo.events(TENANT, active=True) == []
     assert [one.event_type for one in demo.events(TENANT)] == ["comms-outage", "voltage-sag", "theft"]
+    play_to(director, WORTH)
     assert director.scene().done == ACTS
     first = history(demo)
     director.next()
-    assert director.wait().act == SUMMARY
+    assert director.wait().act == WORTH
     director.jump(0)
     director.wait()
-    play_to(director, SUMMARY)
+    play_to(director, WORTH)
     assert history(demo) == first
     director.stop()
 

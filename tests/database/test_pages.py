@@ -27,12 +27,12 @@ from pages import _calm, _data, _frame
 
 ROOT = Path(_data.__file__).parent.parent
 SECONDS = 60  # for one run of a page on a busy machine
-PAGES = ("control_room", "losses", "suspicious_meters", "field_operations", "events", "data_source")
+PAGES = ("control_room", "losses", "suspicious_meters", "field_operations", "cases", "worth", "events", "data_source")
 CONTROLS = ("trigger_theft", "trigger_voltage_sag", "trigger_comms_outage", "publish_cycle", "rehearse", "reset_demo")
 
 EVERY_PAGE = (*PAGES, "walkthrough", "time_lapse", "audience")
 SENT = {"Host": "localhost:8501", "Origin": "http://localhost:8501"}
-HARMLESS = ("check_again", "why_")  # look, and change nothing
+HARMLESS = ("check_again", "why_", "worth_back")  # look, and change nothing
 BUTTONS = (*CONTROLS, "auto_publish")
 
 
@@ -105,6 +105,8 @@ def card(app: AppTest, label: str) -> tuple[str, str]:
         pytest.param("losses", ["Lost energy today", "Loss by feeder today", "Feeders today"], id="losses"),
         pytest.param("suspicious_meters", ["Meters named now", "Nobody is named"], id="suspicious-meters"),
         pytest.param("field_operations", ["Open field tasks", "One task is one dispatch"], id="field-operations"),
+        pytest.param("cases", ["No case yet", "A case opens by itself"], id="cases"),
+        pytest.param("worth", ["in the first year, for", "customers, times use", "these numbers"], id="worth"),
         pytest.param("events", ["No event yet"], id="events"),
         pytest.param("data_source", ["embedded PostgreSQL", "Preflight", "BASE_URL"], id="data-source"),
     ],

@@ -245,7 +245,7 @@ def test_no_page_fails(on_case: OnCase, name: str) -> None:
     put_on_stage(Show(demo, load_story(demo.settings.data_dir)))
     app = AppTest.from_file(str(ROOT / "pages" / "entry.py"), default_timeout=60).run()
     assert not app.exception
-    for page in ("losses", "suspicious_meters", "field_operations", "events", "data_source"):
+    for page in ("losses", "suspicious_meters", "field_operations", "cases", "worth", "events", "data_source"):
         app.switch_page(f"{page}.py").run()
         assert not app.exception, page
 

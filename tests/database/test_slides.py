@@ -13,6 +13,7 @@ from pptx.enum.chart import XL_CHART_TYPE
 from test_brief import HOSTILE, hostile
 
 from gridlens_core.demo.demo import Demo
+from gridlens_core.display import worth_words
 from gridlens_core.display.branding import Brand
 from gridlens_core.display.figures import waterfall
 from gridlens_core.explanation.why import Effect, Why
@@ -41,10 +42,11 @@ def said(slide: Any) -> list[str]:
     return [shape.text_frame.text for shape in slide.shapes if shape.has_text_frame]
 
 
-def test_five_slides_each_with_its_title_and_the_label(brief: Brief) -> None:
+def test_six_slides_each_with_its_title_and_the_label(brief: Brief) -> None:
     slides = opened(brief)
     assert [slide.shapes.title.text for slide in slides] == [
-        *(f"What the meters of {TENANT} showed", "What happened", "Why it moved", "Who, and how much", "Method")
+        *(f"What the meters of {TENANT} showed", "What happened", "Why it moved", "Who, and how much"),
+        *("What is it worth to you?", "Method"),
     ]
     assert all(f"Simulated events on {TENANT}" in said(slide) for slide in slides)
 
@@ -91,6 +93,10 @@ def test_the_tables_say_what_the_page_says(brief: Brief) -> None:
     assert tables(slides[1])[0][1:] == [row[:8] for row in brief_words.event_rows(brief)]
     assert tables(slides[2])[0] == [brief_words.KPI_HEAD, *brief_words.kpi_rows(brief)]
     assert brief_words.headline(brief) in said(slides[0])
+    parts, basis = tables(slides[4])
+    assert parts == [worth_words.PART_HEAD, *worth_words.part_rows(brief.worth)]
+    assert basis == [worth_words.BASIS_HEAD, *worth_words.basis_rows(brief.worth)]
+    assert worth_words.result(brief.worth) in said(slides[4])
     for fact in brief_words.facts(brief):
         assert fact.value in said(slides[0])
 
@@ -107,8 +113,8 @@ def test_hostile_names_and_letters_that_xml_cannot_hold(brief: Brief) -> None:
     assert any(HOSTILE in line for line in said(slides[0]))
 
 
-def test_a_quiet_day_has_five_slides_too(demo: Demo) -> None:
+def test_a_quiet_day_has_six_slides_too(demo: Demo) -> None:
     slides = opened(brief_of(demo.desk.explained(TENANT), Brand()))
-    assert len(slides) == 5
+    assert len(slides) == 6
     assert any("A quiet day" in line for line in said(slides[0]))
     assert len(charts(slides)) == 1

@@ -221,7 +221,7 @@ def test_a_second_click_on_next_is_not_a_second_act(served: Demo) -> None:
     "page",
     [
         *("control_room", "walkthrough", "time_lapse", "losses", "suspicious_meters", "field_operations", "events"),
-        *("data_source", "audience"),
+        *("cases", "worth", "data_source", "audience"),
     ],
 )
 def test_a_name_full_of_signs_is_shown_as_it_is_on_every_page(
