@@ -20,7 +20,7 @@ ORDER BY created_at, id
 SELECT id, tenant_id, feeder_id, meter_id, event_type, severity, starts_at, ends_at, created_at
 FROM public.ami_events
 WHERE tenant_id = :tenant_id
-ORDER BY created_at DESC, id
+ORDER BY created_at DESC, id DESC
 LIMIT :most
 
 -- name: event_by_id

@@ -50,7 +50,7 @@ def headline(brief: Brief) -> str:
     if brief.leading is None:
         return "A quiet day: no event has touched a read."
     event, truth = brief.leading.event, brief.leading.truth
-    name = f"{event.name[0].upper()}{event.name[1:]} on {short(event.where, 24)}"
+    name = sentences.capital(event.title if len(event.where) <= 24 else f"{event.name} on {short(event.where, 24)}")
     if event.event_type == "theft":
         in_a_year = sentences.in_a_year(event, truth, brief.tariff_usd_per_kwh)
         taken = f"{name}: {words.energy(truth.kwh_not_recorded)} unrecorded, {words.dollars(brief.leading.usd)}"

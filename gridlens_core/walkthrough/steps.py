@@ -8,6 +8,7 @@ from datetime import datetime
 from gridlens_core import words
 from gridlens_core.demo.demo import Demo
 from gridlens_core.meters.events import Event, kind_of
+from gridlens_core.meters.rings import together
 from gridlens_core.walkthrough.scene import SETTING_THE_STAGE, Stage
 from gridlens_core.walkthrough.story import Step, Story, Trigger
 
@@ -101,5 +102,5 @@ class Steps:
 
 
 def _named(events: Sequence[Event]) -> str:
-    text = words.and_list([f"{event.name} on {event.where}" for event in events])
+    text = words.and_list([event.title for event in together(events)])
     return text[0].upper() + text[1:]
