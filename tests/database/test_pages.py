@@ -170,6 +170,42 @@ def test_a_card_names_all_that_moved_it_and_not_the_drift_that_pulled_against_it
     assert sorted(change[3:].replace(" and ", ", ").split(", ")) == ["outage", "sag", "theft"]
 
 
+@pytest.mark.parametrize(
+    ("target", "meters"),
+    [pytest.param("Ring of 3", 3, id="ring of 3"), pytest.param("One customer", 1, id="one customer")],
+)
+def test_a_theft_may_be_aimed_at_a_ring_or_one_customer_and_a_second_click_adds_nothing(
+    show: Callable[..., AppTest], demo: Demo, target: str, meters: int
+) -> None:
+    app = show(demo)
+    app.selectbox(key="event_target").select(target).run()
+    for _ in range(2):
+        app.button(key="trigger_theft").click().run()
+    assert not app.exception
+    written = demo.events(TENANT)
+    assert len(written) == meters
+    assert {one.feeder_id for one in written} == {"FEEDER_7"}
+    assert len({one.meter_id for one in written} - {None}) == meters
+
+
+def test_a_preset_fills_the_panel_and_starts_in_one_click(show: Callable[..., AppTest], demo: Demo) -> None:
+    app = show(demo)
+    button(app, "preset_storm").click().run()
+    assert not app.exception
+    assert {(one.event_type, one.feeder_id) for one in demo.events(TENANT)} == {
+        ("comms-outage", "FEEDER_7"),
+        ("comms-outage", "FEEDER_8"),
+    }
+    button(app, "preset_bypass_at_a_workshop").click().run()
+    assert app.selectbox(key="event_feeder").value == "FEEDER_3"
+    assert (app.selectbox(key="event_target").value, app.slider(key="event_severity").value) == ("One customer", 80)
+    (theft,) = [one for one in demo.events(TENANT) if one.event_type == "theft"]
+    assert demo.desk.fleet(TENANT).customers[str(theft.meter_id)] == "workshop"
+    said = words_of(app)
+    assert "FEEDER_7 has no workshop; the next one is on FEEDER_3." in said
+    assert f"theft at a workshop ({theft.meter_id})" in said
+
+
 def test_end_now_ends_the_event_at_the_grid_clock(show: Callable[..., AppTest], demo: Demo) -> None:
     app = show(demo)
     app.button(key="trigger_comms_outage").click().run()
