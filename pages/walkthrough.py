@@ -80,6 +80,16 @@ def set_autopilot(wanted: bool) -> None:
     play(switch, "The autopilot plays act after act." if wanted else "The autopilot is off.")
 
 
+def set_loop(wanted: bool) -> None:
+    """Plays the story in a loop, or stops doing so; does nothing if that is so already."""
+
+    def switch() -> None:
+        if director.scene().loops != wanted:
+            director.loop(wanted)
+
+    play(switch, "The story plays in a loop." if wanted else "The loop is off.")
+
+
 def jump(number: int) -> None:
     """Plays an act; one that is under way already goes on."""
 
@@ -104,7 +114,9 @@ def act_line(number: int, now: Scene) -> str:
 @_frame.live
 def story_list() -> None:
     now = scene()
-    st.markdown("**The story**")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("**The story**", width="stretch")
+        st.page_link("presenter.py", label="Notes", icon=":material/speaker_notes:")
     st.markdown("  \n".join(act_line(number, now) for number in range(len(acts))))
     if now.problem:
         st.warning(f"Paused: {_look.plain(now.problem)}", icon=":material/cloud_off:")
@@ -138,13 +150,14 @@ def controls() -> None:
             width="stretch",
             disabled=locked or now.act is None,
         )
-        st.button(
+        _frame.button(
             "Replay",
             key="walk_replay",
+            does=now.plays,
+            on_click=play,
+            args=(partial(director.replay, now.plays), "This act again."),
             icon=":material/replay:",
             width="stretch",
-            on_click=play,
-            args=(director.replay, "This act again."),
             disabled=locked or now.act is None,
         )
         _frame.button(
@@ -179,8 +192,23 @@ def controls() -> None:
         )
         with st.popover("Audience", icon=":material/qr_code_2:", key="walk_audience"):
             _audience_address.show(tenant)
+            kiosk(now, locked)
     if st.session_state.pop("walk_asked", False):
         st.rerun()  # the whole page, without waiting for its next look at the clock
+
+
+def kiosk(now: Scene, locked: bool) -> None:
+    """The switch of the loop, for a booth."""
+    _frame.button(
+        "Kiosk: on" if now.loops else "Kiosk: off",
+        key="walk_kiosk",
+        does="stop" if now.loops else "start",
+        on_click=set_loop,
+        args=(not now.loops,),
+        icon=":material/all_inclusive:",
+        disabled=locked or not _data.demo().settings.is_local,
+    )
+    st.caption("For a booth: the acts play in a loop, also after a restart, and visitors look at the address above.")
 
 
 @_frame.live

@@ -49,10 +49,14 @@ class Director:
             else:
                 self._player.ask(Job(True, range(max(0, act)), max(0, act)), cut=True)
 
-    def replay(self) -> None:
-        """Plays the act on stage again, from the state before it."""
+    def replay(self, plays: int | None = None) -> None:
+        """Plays the act on stage again, from the state before it.
+
+        plays : of the scene the caller saw; if anything else was asked for since, nothing happens
+        """
         with self._changed:
-            self.jump(max(0, self._heads_for()))
+            if plays in (None, self._stage.scene.plays):
+                self.jump(max(0, self._heads_for()))
 
     def back(self, seen: int | None = None) -> None:
         """Returns to the end of the act before this one; `seen` as for `next`."""

@@ -89,7 +89,8 @@ class Player:
             self._job, self.pace.cut, self.pace.hurry = job, self.pace.cut or (cut and self._busy), True
             self.target = job.fast.stop - 1 if job.watched is None else job.watched
             doing = SETTING_THE_STAGE if job.rewind or job.fast else self.stage.scene.doing or "Under way"
-            self.stage.tell(playing=True, paused=False, problem="", doing=doing)
+            plays = self.stage.scene.plays + 1
+            self.stage.tell(playing=True, paused=False, problem="", doing=doing, plays=plays)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = Thread(target=self._run, name=f"player {self.steps.tenant_id}", daemon=True)
                 self._thread.start()

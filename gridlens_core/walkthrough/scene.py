@@ -25,6 +25,7 @@ class Scene:
     expected : the rehearsed path of the latest event
     began_at : grid time at which the story began
     loops : whether the autopilot begins again after the last act, at a booth
+    plays : how many jobs were asked for; a second click on the same one is told by it
     heads_for : the act the story will be at once all that was asked for is done; -1 before the first
     """
 
@@ -39,6 +40,7 @@ class Scene:
     notes: tuple[str, ...] = ()
     expected: Rehearsal | None = None
     began_at: datetime | None = None
+    plays: int = 0
     heads_for: int = -1
 
     @property

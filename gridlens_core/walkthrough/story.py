@@ -101,11 +101,12 @@ class Step(TomlModel):
 
 
 class Act(TomlModel):
-    """One act; `watch` are KPIs, of which the first that a database has is shown."""
+    """One act; `watch` are KPIs, of which the first that a database has is shown; `notes` are the presenter's alone."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
     title: Name
     say: str = Field(min_length=1, max_length=600)
+    notes: str = Field(default="", max_length=600)
     watch: Annotated[
         tuple[Kpi, ...],
         BeforeValidator(_as_list),

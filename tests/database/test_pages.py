@@ -30,7 +30,7 @@ SECONDS = 60  # for one run of a page on a busy machine
 PAGES = ("control_room", "losses", "suspicious_meters", "field_operations", "events", "data_source")
 CONTROLS = ("trigger_theft", "trigger_voltage_sag", "trigger_comms_outage", "publish_cycle", "rehearse", "reset_demo")
 
-EVERY_PAGE = (*PAGES, "walkthrough", "time_lapse", "audience")
+EVERY_PAGE = (*PAGES, "walkthrough", "time_lapse", "audience", "presenter")
 SENT = {"Host": "localhost:8501", "Origin": "http://localhost:8501"}
 HARMLESS = ("check_again", "why_")  # look, and change nothing
 BUTTONS = (*CONTROLS, "auto_publish")
@@ -83,8 +83,9 @@ def figures_of(app: AppTest) -> list[tuple[str, str, str]]:
 
 
 def texts_of(app: AppTest) -> list[str]:
-    """The texts of a page, without those that tell how the database is now: the header's and the preflight's."""
-    of_now = ("Grid clock **", "database, live]", "passed: ", "blocked: ")
+    """The texts of a page, without those that tell how the database is now: the header's, the preflight's and those
+    of the check before the show."""
+    of_now = ("Grid clock **", "database, live]", "passed: ", "blocked: ", "check_circle:] ", "warning:] ")
     return [one.value for one in app.markdown if not any(words in shown(one.value) for words in of_now)]
 
 
@@ -220,10 +221,18 @@ def test_reset_goes_back_to_the_baseline(show: Callable[..., AppTest], demo: Dem
     before, kpis = kpis_of(demo, TENANT)
     app = show(demo)
     app.button(key="trigger_theft").click().run()
-    app.button(key="reset_demo").click().run()
+    button(app, "reset_demo").click().run()
     assert not app.exception
     assert kpis_of(demo, TENANT) == (before, kpis)
     assert "Back to the baseline; 1 event ended." in words_of(app)
+
+
+def test_a_second_click_on_reset_is_not_a_second_reset(show: Callable[..., AppTest], demo: Demo) -> None:
+    app = show(demo)
+    clicked, resets = button(app, "reset_demo"), demo.resets[TENANT]
+    clicked.click().run()
+    clicked.click().run()
+    assert demo.resets[TENANT] == resets + 1
 
 
 def test_the_auto_button_follows_the_timer_whoever_starts_it(show: Callable[..., AppTest], demo: Demo) -> None:
