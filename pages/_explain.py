@@ -11,6 +11,7 @@ import streamlit as st
 from gridlens_core import words
 from gridlens_core.display import figures, kpi_words, sentences
 from gridlens_core.display.labels import Label
+from gridlens_core.display.plain_words import PLAIN_WORDS
 from gridlens_core.errors import GridLensError
 from gridlens_core.explanation.catalogue import ALL, CARD_KPIS
 from gridlens_core.explanation.evidence import MeterEvidence
@@ -87,6 +88,7 @@ def _why(why: Why, labels: Mapping[str, Label], timezone: str) -> None:
         else why.note
     )
     st.caption(_look.plain(f"{sentences.capital(parts)}. {how}"))
+    st.caption(_look.plain(f"Natural drift: {PLAIN_WORDS['natural drift']} {PLAIN_WORDS['pt']}"))
 
 
 @_frame.dialog("Rehearsal")

@@ -108,10 +108,11 @@ def header(*beside: Callable[[], None]) -> None:
 
 def simulated(tenant_id: str) -> None:
     """What every page and every export says."""
-    st.badge(_look.plain(f"Simulated events on {tenant_id}"), icon=":material/science:", color="gray")
-    loaded = _data.demo().session.tenants.loaded(tenant_id)
-    if loaded is not None:
-        st.badge(words.MODELLED.capitalize(), icon=":material/calculate:", color="gray", help=loaded.note)
+    with st.container(horizontal=True, gap="xsmall", width="content", key="simulated"):
+        st.badge(_look.plain(f"Simulated events on {tenant_id}"), icon=":material/science:", color="gray")
+        loaded = _data.demo().session.tenants.loaded(tenant_id)
+        if loaded is not None:
+            st.badge(words.MODELLED.capitalize(), icon=":material/calculate:", color="gray", help=loaded.note)
 
 
 @st.fragment(run_every=_data.REFRESH_SECONDS)
@@ -120,7 +121,7 @@ def _status() -> None:
     news = _data.news(tenant())
     if news != st.session_state.get("drawn") and "dialog" not in st.session_state:
         st.rerun()
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", width="stretch"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", width="stretch", key="header_clock"):
         at = st.session_state.get("moment")
         if news.pulse is None or at is None:
             away(news)

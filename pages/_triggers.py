@@ -6,6 +6,7 @@ from datetime import datetime
 import streamlit as st
 
 from gridlens_core import words
+from gridlens_core.display.plain_words import PLAIN_WORDS
 from gridlens_core.meters.customers import HOME, meters_on, ring_of
 from gridlens_core.meters.events import EVENT_KINDS, Event, EventRequest
 from gridlens_core.meters.patterns import PATTERN_WORDS, PATTERNS
@@ -17,6 +18,9 @@ AUTO_SECONDS = 5
 USUAL_FEEDER, USUAL_SEVERITY, USUAL_DURATION = 6, 70, 60  # the seventh feeder; %; minutes
 PRESETS_WIDTH = 380  # px
 WHOLE = "Whole feeder"
+PATTERNS_SAID = "; ".join(
+    f"{pattern.replace('-', ' ')}: {said}" for pattern, said in PATTERN_WORDS.items() if pattern != "bypass"
+)
 TARGETS = {WHOLE: 0, "Ring of 3": 3, "Ring of 8": 8, "One customer": 1}  # how many meters; 0 for all
 SIZES = {size: target for target, size in TARGETS.items()}
 
@@ -76,16 +80,17 @@ def _start(tenant: str, requests: Sequence[EventRequest], about: str = "") -> bo
     said = f"{about} {name}" if about else name
 
     def start() -> str:
-        at = _data.moment(tenant)
-        since = {_like(one): one.starts_at for one in at.running}
+        demo = _data.demo()
+        now = demo.desk.pulse(tenant).grid_now  # not of the page, which may not know yet what was just clicked
+        since = {_like(one): one.starts_at for one in demo.events(tenant, active=True)}
         alike = [since.get(_like(one)) for one in requests]
-        if all(begun is not None and begun < at.grid_now for begun in alike):
+        if all(begun is not None and begun < now for begun in alike):
             return f"{name} is running already."
         st.session_state["cycle_due"] = f"{said}: "
         new = [one for one, begun in zip(requests, alike, strict=True) if begun is None]
         if not new:
             return f"{name} is running already; its first interval is under way."
-        _data.demo().happenings.write(tenant, new)
+        demo.happenings.write(tenant, new)
         return f"{said} starts with the next interval, which is under way."
 
     done = _frame.act(start)
@@ -189,7 +194,9 @@ def aim(tenant: str, locked: bool) -> None:
     usual = 0 if "event_feeder" in st.session_state else min(USUAL_FEEDER, len(feeders) - 1)
     first, second, third = st.columns([1.25, 1.25, 1], gap="xsmall", vertical_alignment="bottom")
     first.selectbox("Feeder", feeders, key="event_feeder", index=usual, disabled=locked, persist_state="session")
-    target = second.selectbox("Target", TARGETS, key="event_target", disabled=locked, persist_state="session")
+    target = second.selectbox(
+        "Target", TARGETS, key="event_target", help=PLAIN_WORDS["ring"], disabled=locked, persist_state="session"
+    )
     with third:
         _meters(tenant, TARGETS[target], locked)
     first, second, third = st.columns([1.25, 1.25, 1], gap="xsmall")
@@ -209,7 +216,7 @@ def aim(tenant: str, locked: bool) -> None:
         PATTERNS,
         key="event_pattern",
         format_func=lambda pattern: pattern.replace("-", " "),
-        help="; ".join(f"{pattern.replace('-', ' ')}: {said}" for pattern, said in PATTERN_WORDS.items()),
+        help=f"{PLAIN_WORDS['bypass']} {PATTERNS_SAID}",
         disabled=locked,
         persist_state="session",
     )

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from gridlens_core.display.control_room import ControlRoom, RunningEvent
+from gridlens_core.display.plain_words import PLAIN_WORDS
 from gridlens_core.display.sentences import capital
 from gridlens_core.explanation.moment import CHART_HOURS
 from gridlens_core.explanation.why import Why
@@ -11,6 +12,7 @@ from pages import _data, _explain, _frame, _live, _look, _room, _triggers
 # Heights in pixels; together they fill a screen of 1440 x 900.
 CARD_HEIGHT, SPARK_HEIGHT, CHART_HEIGHT, GRID_HEIGHT, STORY_HEIGHT = 160, 48, 146, 320, 267
 BELOW_GRID = 262  # px of the page under the picture, which takes what a larger screen has
+MOST_IN_FULL = 3  # events, beside which what the newest one does has room
 FOLLOW, ALL_FEEDERS = "Follow the event", "All feeders"
 WINDOWS = (CHART_HOURS, 6, 3)  # hours of the chart
 WITHOUT = "without events"
@@ -70,7 +72,7 @@ def chart() -> None:
     room = current_room()
     where = room.feeder_id or "all feeders"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"**Supplied and metered, {_look.plain(where)}**", width="stretch")
+        st.markdown(f"**Supplied and metered, {_look.plain(where)}**", width="stretch", help=PLAIN_WORDS["interval"])
         hours = st.segmented_control(
             "Window",
             WINDOWS,
@@ -116,19 +118,18 @@ def grid() -> None:
 
 @_frame.live
 def story() -> None:
+    """What just happened: one event in full, several a line each; all that run can be ended without scrolling."""
     room = current_room()
     st.markdown("**What just happened**")
-    if not room.running:
-        st.markdown(_look.plain(room.story))
-    for running in reversed(room.running):
-        _running(running)
-    if room.running:
-        newest = room.running[-1]
-        st.markdown(_look.plain(newest.story))
+    with st.container(gap=None):
+        for running in reversed(room.running):
+            _running(running)
+    if len(room.running) <= MOST_IN_FULL:
+        st.markdown(_look.plain(room.running[-1].story if room.running else room.story))
 
 
 def _running(running: RunningEvent) -> None:
-    """One line of an event that is not over; several of them stand below each other, with what the newest one does."""
+    """One line of an event that is not over."""
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.badge(
             _look.plain(running.label),
@@ -141,6 +142,7 @@ def _running(running: RunningEvent) -> None:
             key=f"end_{running.event.id}",
             on_click=end,
             args=(running,),
+            type="tertiary",
             help=_look.tip(running.line),
             disabled=_frame.controls_off(),
         )
@@ -164,7 +166,14 @@ def triggers() -> None:
             icon=":material/skip_next:",
             disabled=locked,
         )
-        st.button("Rehearse", key="rehearse", icon=":material/theater_comedy:", on_click=rehearse, disabled=locked)
+        st.button(
+            "Rehearse",
+            key="rehearse",
+            icon=":material/theater_comedy:",
+            on_click=rehearse,
+            help=PLAIN_WORDS["rehearsed"],
+            disabled=locked,
+        )
         _frame.button(
             "Auto: on" if news.auto.running else "Auto: off",
             key="auto_publish",
@@ -202,6 +211,6 @@ with st.container(gap="xsmall"):
     with right.container(gap="xsmall"):
         with st.container(border=True, gap="xsmall"):
             triggers()
-        with st.container(border=True, gap="xsmall", height=STORY_HEIGHT, key="story_panel"):
+        with st.container(border=True, gap="xxsmall", height=STORY_HEIGHT, key="story_panel"):
             story()
 _explain.show(tenant, to_explain)

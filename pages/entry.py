@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages import _cues, _data, _frame, _ready
+from pages import _cues, _data, _frame, _ready, _sheet
 
 brand = _data.story().brand
 st.set_page_config(page_title=brand.name, page_icon=str(Path(__file__).with_name("_icon.svg")), layout="wide")
@@ -31,6 +31,7 @@ if _frame.is_audience() and page.url_path != _frame.AUDIENCE:
     st.info("This browser tab shows the audience's view; open another one for the rest.", icon=":material/tv:")
 elif _frame.started():
     _frame.begin(page.url_path)
+    _sheet.lay()
     with _frame.calm():
         if not _frame.is_audience():
             _frame.header(_ready.light, _cues.hotkeys)

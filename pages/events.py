@@ -7,6 +7,7 @@ import streamlit as st
 
 from gridlens_core import words
 from gridlens_core.display import kpi_words
+from gridlens_core.display.plain_words import PLAIN_WORDS
 from gridlens_core.explanation.catalogue import ALL
 from gridlens_core.explanation.receipts import Line, Receipt
 from pages import _charts, _data, _explain, _frame, _leave_behind, _look, _tables
@@ -58,7 +59,10 @@ def receipts() -> None:
     found = _data.receipts(tenant)
     if not found:
         return
-    st.markdown("**Receipts** :gray[what each event did; the parts of a movement add up exactly]")
+    st.markdown(
+        "**Receipts** :gray[what each event did; the parts of a movement add up exactly]",
+        help=f"Natural drift: {PLAIN_WORDS['natural drift']} {PLAIN_WORDS['pt']}",
+    )
     for receipt in found[:MOST_RECEIPTS]:
         event = receipt.event
         with st.container(border=True):

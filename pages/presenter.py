@@ -5,7 +5,7 @@ import streamlit as st
 from gridlens_core import words
 from gridlens_core.display.branding import renamed
 from gridlens_core.walkthrough.story import Act
-from pages import _cues, _data, _frame, _look, _ready
+from pages import _cues, _data, _frame, _look, _ready, _room
 
 LARGE = "####"  # the theme's heading of the size of large type
 
@@ -55,11 +55,7 @@ def stands() -> None:
     _cues.buttons(tenant)
     _frame.acknowledge()
     with st.container(border=True):
-        st.markdown("**What just happened**")
-        for running in reversed(room.running):
-            st.markdown(_look.plain(f"{running.line}; {running.time_left} left"))
-        if not room.running:
-            st.markdown(_look.plain(room.story))
+        _room.happened(room)
     if st.session_state.pop("walk_asked", False) or st.session_state.pop("cycle_due", ""):
         st.rerun()
 

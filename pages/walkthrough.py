@@ -8,6 +8,7 @@ import streamlit as st
 from gridlens_core import words
 from gridlens_core.display.branding import renamed
 from gridlens_core.display.control_room import ControlRoom
+from gridlens_core.display.plain_words import PLAIN_WORDS
 from gridlens_core.explanation.catalogue import ALL
 from gridlens_core.explanation.money import Money, money_of
 from gridlens_core.explanation.receipts import Receipt
@@ -18,7 +19,7 @@ from pages import _audience_address, _data, _expected, _frame, _leave_behind, _l
 # Heights in pixels; together they fill a screen of 1440 x 900.
 SAY_HEIGHT, CARD_HEIGHT, CHART_HEIGHT = 129, 160, 218
 GOING_BACK = {
-    True: "Back, Replay and Jump restore the baseline first and play the acts before at once.",
+    True: "Back, Replay and Jump take back what came since.",
     False: "This is an existing database: nothing published is taken back; Back, Replay and Jump only end events.",
 }
 
@@ -250,7 +251,7 @@ def expected() -> None:
         with st.container(height=CHART_HEIGHT, gap="xsmall", border=False):
             _expected.summary(story_receipts())
         return
-    st.markdown("**Expected, and what came** :gray[rehearsed before, rolled back]")
+    st.markdown("**Expected, and what came** :gray[rehearsed before]", help=PLAIN_WORDS["rehearsed"])
     kpi = None if now.act is None else watched(acts[now.act], room().kpis)
     if now.expected is None or kpi is None:
         st.caption(
@@ -268,8 +269,7 @@ def expected() -> None:
 
 @_frame.live
 def happened() -> None:
-    st.markdown("**What just happened**")
-    st.markdown(_look.plain(room().story))
+    _room.happened(room())
     for receipt in story_receipts()[:1]:
         st.markdown(_look.plain(brand.in_words(found_words(receipt))))
 
@@ -289,7 +289,7 @@ def found_words(receipt: Receipt) -> str:
 @_frame.live
 def dollars() -> None:
     now = money()
-    st.markdown("**In dollars** :gray[ground truth of the emulator]")
+    st.markdown("**In dollars** :gray[ground truth]", help=PLAIN_WORDS["ground truth"])
     with st.grid(2, min_column_width=110, gap="xsmall"):
         st.metric(
             "Lost to theft",
