@@ -27,6 +27,7 @@ async def lifespan(_: object) -> AsyncIterator[None]:
     sys.stdout.write(f"GridLens: {about_the_key(show)}\n")
     sys.stdout.flush()
     show.start_in_background()
+    show.go_on_with_loops()
     yield
     show.stop()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from threading import Lock
 
 from gridlens_core.clock import Clock
@@ -9,9 +10,11 @@ from gridlens_core.database.embedded import start_embedded
 from gridlens_core.demo.demo import Demo
 from gridlens_core.demo.session import StartDatabase
 from gridlens_core.display.own_numbers import OwnNumbers
+from gridlens_core.errors import GridLensError
 from gridlens_core.preflight.checks import preflight
 from gridlens_core.settings import Settings, load_settings, with_tariff
 from gridlens_core.walkthrough.director import Director
+from gridlens_core.walkthrough.kiosk import Kiosk
 from gridlens_core.walkthrough.saving import save_numbers
 from gridlens_core.walkthrough.story import Story, load_story
 
@@ -49,6 +52,12 @@ class Show:
         with self._lock:
             save_numbers(self.demo.settings.data_dir, own)
             self.story = self.story.model_copy(update={"worth": own})
+
+    def go_on_with_loops(self) -> None:
+        """What played in a loop when the server ended plays on; it waits for the start of the demo by itself."""
+        for tenant_id in Kiosk(self.demo.settings.data_dir).tenants():
+            with suppress(GridLensError):
+                self.director(tenant_id).loop(True)
 
     def stop(self) -> None:
         """Stops the directors, the timers and the demo."""

@@ -11,6 +11,7 @@ import streamlit as st
 from gridlens_core import words
 from gridlens_core.display import figures, kpi_words, sentences
 from gridlens_core.display.labels import Label
+from gridlens_core.display.plain_words import PLAIN_WORDS
 from gridlens_core.errors import GridLensError
 from gridlens_core.explanation.catalogue import ALL, CARD_KPIS
 from gridlens_core.explanation.evidence import MeterEvidence
@@ -21,6 +22,8 @@ from gridlens_core.meters.events import EVENT_KINDS, EVENT_TYPES, EventRequest
 from pages import _charts, _data, _frame, _look, _tables
 
 value = kpi_words.value_of
+
+Requests = tuple[EventRequest, ...]  # of one event, or of a ring
 
 
 def waterfall(why: Why, labels: Mapping[str, Label], height: int) -> go.Figure:
@@ -51,11 +54,11 @@ class OneMeter:
     meter_id: str
 
 
-def show(tenant_id: str, about: Why | EventRequest | OneMeter | None) -> None:
+def show(tenant_id: str, about: Why | Requests | OneMeter | None) -> None:
     """The dialog that was asked for, if one was."""
     if isinstance(about, Why):
         _why(about, _data.control_room(_data.moment(tenant_id), None, True).labels, _data.demo().settings.timezone)
-    elif isinstance(about, EventRequest):
+    elif isinstance(about, tuple):
         _rehearsal(tenant_id, about)
     elif isinstance(about, OneMeter):
         _one_meter(tenant_id, about.meter_id)
@@ -85,27 +88,28 @@ def _why(why: Why, labels: Mapping[str, Label], timezone: str) -> None:
         else why.note
     )
     st.caption(_look.plain(f"{sentences.capital(parts)}. {how}"))
+    st.caption(_look.plain(f"Natural drift: {PLAIN_WORDS['natural drift']} {PLAIN_WORDS['pt']}"))
 
 
 @_frame.dialog("Rehearsal")
-def _rehearsal(tenant_id: str, request: EventRequest) -> None:
+def _rehearsal(tenant_id: str, requests: Requests) -> None:
     """The paths the KPIs would take; nothing of it stays in the database."""
     demo = _data.demo()
     kind = st.segmented_control(
         "Event",
         EVENT_TYPES,
-        default=request.event_type,
+        default=requests[0].event_type,
         format_func=lambda one: EVENT_KINDS[one].name.capitalize(),
         key="rehearse_kind",
     )
     try:
-        found = _rehearsed(tenant_id, request.of_type(kind or request.event_type))
+        found = _rehearsed(tenant_id, tuple(one.of_type(kind or one.event_type) for one in requests))
     except GridLensError as error:
         st.info(_look.plain(error.message), icon=":material/info:")
         return
     last = found.cycles[-1]
     timezone = demo.settings.timezone
-    event = _look.plain(f"{found.event.name.capitalize()} on {found.event.where}")
+    event = _look.plain(sentences.capital(found.event.title))
     st.markdown(
         f"**{event}**: what {len(found.cycles)} cycles would bring, by {words.clock_time(last.read_at, timezone)}"
     )
@@ -134,12 +138,12 @@ def _rehearsal(tenant_id: str, request: EventRequest) -> None:
     st.caption("Run and rolled back: no read, no event and no clock has changed.")
 
 
-def _rehearsed(tenant_id: str, request: EventRequest) -> Rehearsal:
+def _rehearsed(tenant_id: str, requests: Requests) -> Rehearsal:
     """The rehearsal of this dialog; it stays the same while real cycles are published."""
-    known: dict[EventRequest, Rehearsal] = st.session_state.setdefault("rehearsals", {})
-    if request not in known or _data.moment(tenant_id).grid_now > known[request].cycles[-1].read_at:
-        known[request] = _data.demo().rehearse(tenant_id, request)
-    return known[request]
+    known: dict[Requests, Rehearsal] = st.session_state.setdefault("rehearsals", {})
+    if requests not in known or _data.moment(tenant_id).grid_now > known[requests].cycles[-1].read_at:
+        known[requests] = _data.demo().rehearse(tenant_id, *requests)
+    return known[requests]
 
 
 def path(rehearsal: Rehearsal, seen: Sequence[Observation], kpi: str, timezone: str, height: int) -> go.Figure:

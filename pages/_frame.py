@@ -73,8 +73,8 @@ def begin(page: str) -> None:
     _data.take_moment(tenant())
 
 
-def header() -> None:
-    """Tenant, grid clock, database, the presenter's lock and reset, the same on every page."""
+def header(*beside: Callable[[], None]) -> None:
+    """Tenant, grid clock, database, the presenter's lock and reset, the same on every page; `beside` draws more."""
     st.session_state["drawn"] = _data.news(tenant())
     st.session_state.pop("dialog", None)  # a run of the whole page closes a dialog
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="header"):
@@ -92,21 +92,27 @@ def header() -> None:
         _said()
         if not unlocked():
             _unlock()
-        st.button(
+        for draw in beside:
+            draw()
+        resets = _data.demo().resets[tenant()]
+        button(
             "Reset",
             key="reset_demo",
-            icon=":material/restart_alt:",
+            does=resets,
             on_click=_reset,
+            args=(resets,),
+            icon=":material/restart_alt:",
             disabled=controls_off(),
         )
 
 
 def simulated(tenant_id: str) -> None:
     """What every page and every export says."""
-    st.badge(_look.plain(f"Simulated events on {tenant_id}"), icon=":material/science:", color="gray")
-    loaded = _data.demo().session.tenants.loaded(tenant_id)
-    if loaded is not None:
-        st.badge(words.MODELLED.capitalize(), icon=":material/calculate:", color="gray", help=loaded.note)
+    with st.container(horizontal=True, gap="xsmall", width="content", key="simulated"):
+        st.badge(_look.plain(f"Simulated events on {tenant_id}"), icon=":material/science:", color="gray")
+        loaded = _data.demo().session.tenants.loaded(tenant_id)
+        if loaded is not None:
+            st.badge(words.MODELLED.capitalize(), icon=":material/calculate:", color="gray", help=loaded.note)
 
 
 @st.fragment(run_every=_data.REFRESH_SECONDS)
@@ -115,7 +121,7 @@ def _status() -> None:
     news = _data.news(tenant())
     if news != st.session_state.get("drawn") and "dialog" not in st.session_state:
         st.rerun()
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", width="stretch"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", width="stretch", key="header_clock"):
         at = st.session_state.get("moment")
         if news.pulse is None or at is None:
             away(news)
@@ -315,7 +321,11 @@ def acknowledge(ready: str = READY_TO_ACT) -> None:
     st.caption(said if whose == tenant() else ready)
 
 
-def _reset() -> None:
+def _reset(seen: int) -> None:
+    """Resets, unless that was done since the button was drawn: a double click is one reset."""
+    if _data.demo().resets[tenant()] != seen:
+        return
+
     def reset() -> str:
         ended = words.plural(_data.demo().reset(tenant()), "event")
         return f"Back to the baseline; {ended} ended." if _data.demo().session.site.may_put_right else f"{ended} ended."

@@ -29,7 +29,7 @@ def colour(cause: str | None) -> str:
 def called(event: Event) -> str:
     """theft FEEDER_7 70 %; an outage is total whatever its severity."""
     severity = "" if event.event_type == "comms-outage" else f" {words.share(event.fraction)}"
-    return f"{event.name} {event.where}{severity}"
+    return f"{event.label}{severity}"
 
 
 def ink() -> str:

@@ -4,12 +4,15 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from gridlens_core import words
 from gridlens_core.display.cards import Card
 from gridlens_core.display.control_room import ControlRoom
+from gridlens_core.display.plain_words import PLAIN_WORDS
 from gridlens_core.explanation.why import Why
 from pages import _grid, _live, _look
 
 SPARK_HEIGHT, LETTERS = 40, 12
+MOST_LINES = 3  # of events; what else runs is counted
 
 
 def cards(room: ControlRoom, height: int) -> None:
@@ -22,6 +25,8 @@ def cards(room: ControlRoom, height: int) -> None:
 def card(item: Card, height: int, spark_height: int, on_why: Callable[[Why], None] | None = None) -> None:
     """One KPI card. With `on_why`, a KPI that moved has a button "Why?" that calls it."""
     help_text = f"{item.help} The line shows it {item.spark_of}." if item.spark else item.help
+    if "pt" in item.change.replace(words.UNBROKEN, " ").split():
+        help_text = f"{help_text} {PLAIN_WORDS['pt']}"
     with st.container(border=True, height=height, gap="xxsmall", key=f"card_{item.key}"):
         with st.container(horizontal=True, gap="xxsmall"):
             st.metric(
@@ -40,10 +45,27 @@ def card(item: Card, height: int, spark_height: int, on_why: Callable[[Why], Non
             st.caption(_look.plain(item.note))
 
 
+def happened(room: ControlRoom) -> None:
+    """What just happened: a sentence or two, or of several events a line for each."""
+    st.markdown("**What just happened**")
+    if len(room.running) <= 1:
+        st.markdown(_look.plain(room.story))
+        return
+    with st.container(gap="xxsmall"):
+        for running in room.running[: -MOST_LINES - 1 : -1]:
+            kind = running.event.kind
+            st.markdown(f":{kind.colour_name}[{kind.icon}] {_look.plain(running.line)}")
+        if more := len(room.running[:-MOST_LINES]):
+            st.markdown(f"and {words.plural(more, 'other event')}")
+
+
 def energy(room: ControlRoom, height: int) -> None:
     """Supplied and metered energy with its title."""
     where = room.feeder_id or "all feeders"
-    st.markdown(f"**Supplied and metered energy, {_look.plain(where)}** :gray[the shaded gap is the loss]")
+    st.markdown(
+        f"**Supplied and metered energy, {_look.plain(where)}** :gray[the shaded gap is the loss]",
+        help=PLAIN_WORDS["interval"],
+    )
     _live.show(_live.energy_chart(room), "energy_chart", f"Supplied and metered energy by interval, {where}", height)
 
 

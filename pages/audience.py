@@ -59,6 +59,8 @@ with st.container(horizontal=True, vertical_alignment="center", gap="small", key
     st.markdown(f"**{_look.plain(brand.name)}**", width="content")
     _frame.simulated(tenant)
     st.markdown(f"Grid clock **{words.clock_time(at.grid_now, at.timezone)}**", width="content")
+if act is not None and news.scene.loops:  # at a booth nobody stands beside it and says so
+    st.markdown(f"{LARGE} {_look.plain(brand.in_words(act.say))}", anchors=False)
 with st.grid(6, min_column_width=165, gap="xsmall"):
     for item in room.cards:
         card(item)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages import _data, _frame
+from pages import _cues, _data, _frame, _ready, _sheet
 
 brand = _data.story().brand
 st.set_page_config(page_title=brand.name, page_icon=str(Path(__file__).with_name("_icon.svg")), layout="wide")
@@ -20,6 +20,7 @@ pages = [
     st.Page("worth.py", title="Worth", icon=":material/savings:"),
     st.Page("events.py", title="Events", icon=":material/event_note:"),
     st.Page("data_source.py", title="Data source", icon=":material/database:"),
+    st.Page("presenter.py", title="Presenter notes", icon=":material/speaker_notes:", visibility="hidden"),
     st.Page("audience.py", title="Audience", icon=":material/tv:", url_path=_frame.AUDIENCE, visibility="hidden"),
 ]
 page = st.navigation(pages, position="hidden" if _frame.is_audience() else "top")
@@ -32,7 +33,8 @@ if _frame.is_audience() and page.url_path != _frame.AUDIENCE:
     st.info("This browser tab shows the audience's view; open another one for the rest.", icon=":material/tv:")
 elif _frame.started():
     _frame.begin(page.url_path)
+    _sheet.lay()
     with _frame.calm():
         if not _frame.is_audience():
-            _frame.header()
+            _frame.header(_ready.light, _cues.hotkeys)
         page.run()

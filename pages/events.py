@@ -1,11 +1,13 @@
 """Events: the log and the timeline of ami_events."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 import streamlit as st
 
 from gridlens_core import words
 from gridlens_core.display import kpi_words
+from gridlens_core.display.plain_words import PLAIN_WORDS
 from gridlens_core.explanation.catalogue import ALL
 from gridlens_core.explanation.receipts import Line, Receipt
 from pages import _charts, _data, _explain, _frame, _leave_behind, _look, _tables
@@ -19,7 +21,7 @@ tenant = _frame.tenant()
 def events() -> None:
     pulse = _data.moment(tenant)
     timezone = _data.demo().settings.timezone
-    log = _data.moment(tenant).events[::-1]
+    log = pulse.shown[::-1]
     if not log:
         st.info("No event yet. The control room triggers them.", icon=":material/event_available:")
         return
@@ -41,7 +43,7 @@ def events() -> None:
                     "From": words.date_time(event.starts_at, timezone),
                     "To": words.date_time(event.ends_at, timezone),
                     "State": event.state(pulse.grid_now),
-                    "Id": str(event.id),
+                    "Id": ", ".join(event.ids),
                 }
                 for event in log
             ],
@@ -57,7 +59,10 @@ def receipts() -> None:
     found = _data.receipts(tenant)
     if not found:
         return
-    st.markdown("**Receipts** :gray[what each event did; the parts of a movement add up exactly]")
+    st.markdown(
+        "**Receipts** :gray[what each event did; the parts of a movement add up exactly]",
+        help=f"Natural drift: {PLAIN_WORDS['natural drift']} {PLAIN_WORDS['pt']}",
+    )
     for receipt in found[:MOST_RECEIPTS]:
         event = receipt.event
         with st.container(border=True):
@@ -70,22 +75,23 @@ def receipts() -> None:
                 st.markdown(_look.plain(receipt_words(receipt, timezone)), width="stretch")
             if receipt.lines:
                 _tables.show(
-                    [receipt_row(line, str(event.id)) for line in receipt.lines],
+                    [receipt_row(line, event.ids) for line in receipt.lines],
                     f"receipt-{event.id}",
-                    f"Receipt of {event.name} on {event.where}",
+                    f"Receipt of {event.title}",
                 )
 
 
-def receipt_row(line: Line, event_id: str) -> dict[str, str]:
+def receipt_row(line: Line, ids: Sequence[str]) -> dict[str, str]:
     """One KPI of a receipt, in the numbers of the card and the waterfall."""
     drift, effects = kpi_words.printed_parts(line.why)
-    others = sum((shown for other, shown in effects.items() if other != event_id), Decimal(0))
+    own = sum((shown for event_id, shown in effects.items() if event_id in ids), Decimal(0))
+    others = sum(effects.values(), Decimal(0)) - own
     return {
         "KPI": ALL[line.kpi].label,
         "Before": _explain.value(line.kpi, line.before),
         "After": _explain.value(line.kpi, line.after),
         "Natural drift": kpi_words.change_or_none(line.kpi, drift),
-        "Effect of this event": kpi_words.change_or_none(line.kpi, effects[event_id]),
+        "Effect of this event": kpi_words.change_or_none(line.kpi, own),
         "Other events": kpi_words.change_or_none(line.kpi, others),
     }
 

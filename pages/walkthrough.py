@@ -8,6 +8,7 @@ import streamlit as st
 from gridlens_core import words
 from gridlens_core.display.branding import renamed
 from gridlens_core.display.control_room import ControlRoom
+from gridlens_core.display.plain_words import PLAIN_WORDS
 from gridlens_core.explanation.catalogue import ALL
 from gridlens_core.explanation.money import Money, money_of
 from gridlens_core.explanation.receipts import Receipt
@@ -18,7 +19,7 @@ from pages import _audience_address, _data, _expected, _frame, _leave_behind, _l
 # Heights in pixels; together they fill a screen of 1440 x 900.
 SAY_HEIGHT, CARD_HEIGHT, CHART_HEIGHT, TITLE_HEIGHT = 129, 160, 218, 26
 GOING_BACK = {
-    True: "Back, Replay and Jump restore the baseline first and play the acts before at once.",
+    True: "Back, Replay and Jump take back what came since.",
     False: "This is an existing database: nothing published is taken back; Back, Replay and Jump only end events.",
 }
 
@@ -80,6 +81,16 @@ def set_autopilot(wanted: bool) -> None:
     play(switch, "The autopilot plays act after act." if wanted else "The autopilot is off.")
 
 
+def set_loop(wanted: bool) -> None:
+    """Plays the story in a loop, or stops doing so; does nothing if that is so already."""
+
+    def switch() -> None:
+        if director.scene().loops != wanted:
+            director.loop(wanted)
+
+    play(switch, "The story plays in a loop." if wanted else "The loop is off.")
+
+
 def jump(number: int) -> None:
     """Plays an act; one that is under way already goes on."""
 
@@ -104,7 +115,9 @@ def act_line(number: int, now: Scene) -> str:
 @_frame.live
 def story_list() -> None:
     now = scene()
-    st.markdown("**The story**")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("**The story**", width="stretch")
+        st.page_link("presenter.py", label="Notes", icon=":material/speaker_notes:")
     st.markdown("  \n".join(act_line(number, now) for number in range(len(acts))))
     if now.problem:
         st.warning(f"Paused: {_look.plain(now.problem)}", icon=":material/cloud_off:")
@@ -138,13 +151,14 @@ def controls() -> None:
             width="stretch",
             disabled=locked or now.act is None,
         )
-        st.button(
+        _frame.button(
             "Replay",
             key="walk_replay",
+            does=now.plays,
+            on_click=play,
+            args=(partial(director.replay, now.plays), "This act again."),
             icon=":material/replay:",
             width="stretch",
-            on_click=play,
-            args=(director.replay, "This act again."),
             disabled=locked or now.act is None,
         )
         _frame.button(
@@ -179,8 +193,23 @@ def controls() -> None:
         )
         with st.popover("Audience", icon=":material/qr_code_2:", key="walk_audience"):
             _audience_address.show(tenant)
+            kiosk(now, locked)
     if st.session_state.pop("walk_asked", False):
         st.rerun()  # the whole page, without waiting for its next look at the clock
+
+
+def kiosk(now: Scene, locked: bool) -> None:
+    """The switch of the loop, for a booth."""
+    _frame.button(
+        "Kiosk: on" if now.loops else "Kiosk: off",
+        key="walk_kiosk",
+        does="stop" if now.loops else "start",
+        on_click=set_loop,
+        args=(not now.loops,),
+        icon=":material/all_inclusive:",
+        disabled=locked or not _data.demo().settings.is_local,
+    )
+    st.caption("For a booth: the acts play in a loop, also after a restart, and visitors look at the address above.")
 
 
 @_frame.live
@@ -234,7 +263,7 @@ def expected() -> None:
         with st.container(height=CHART_HEIGHT, gap="xsmall", border=False):
             _expected.summary(story_receipts())
         return
-    st.markdown("**Expected, and what came** :gray[rehearsed before, rolled back]")
+    st.markdown("**Expected, and what came** :gray[rehearsed before]", help=PLAIN_WORDS["rehearsed"])
     kpi = None if now.act is None else watched(acts[now.act], room().kpis)
     if now.expected is None or kpi is None:
         st.caption(
@@ -252,8 +281,7 @@ def expected() -> None:
 
 @_frame.live
 def happened() -> None:
-    st.markdown("**What just happened**")
-    st.markdown(_look.plain(room().story))
+    _room.happened(room())
     for receipt in story_receipts()[:1]:
         st.markdown(_look.plain(brand.in_words(found_words(receipt))))
 
@@ -273,7 +301,7 @@ def found_words(receipt: Receipt) -> str:
 @_frame.live
 def dollars() -> None:
     now = money()
-    st.markdown("**In dollars** :gray[ground truth of the emulator]")
+    st.markdown("**In dollars** :gray[ground truth]", help=PLAIN_WORDS["ground truth"])
     with st.grid(2, min_column_width=110, gap="xsmall"):
         st.metric(
             "Lost to theft",

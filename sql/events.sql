@@ -20,7 +20,7 @@ ORDER BY created_at, id
 SELECT id, tenant_id, feeder_id, meter_id, event_type, severity, starts_at, ends_at, created_at
 FROM public.ami_events
 WHERE tenant_id = :tenant_id
-ORDER BY created_at DESC, id
+ORDER BY created_at DESC, id DESC
 LIMIT :most
 
 -- name: event_by_id
@@ -45,3 +45,16 @@ DELETE FROM public.ami_events WHERE tenant_id = :tenant_id
 
 -- name: earliest_event_start
 SELECT min(starts_at) FROM public.ami_events WHERE tenant_id = :tenant_id
+
+-- name: all_events
+SELECT id, tenant_id, feeder_id, meter_id, event_type, severity, starts_at, ends_at, created_at
+FROM public.ami_events
+WHERE tenant_id = :tenant_id
+ORDER BY created_at, id
+
+-- name: delete_other_events
+-- Of the local database alone: what was written after the grid time that the demo goes back to.
+DELETE FROM public.ami_events WHERE tenant_id = :tenant_id AND id <> ALL (CAST(:ids AS uuid[]))
+
+-- name: put_end_back
+UPDATE public.ami_events SET ends_at = :ends_at WHERE id = :id AND ends_at <> :ends_at

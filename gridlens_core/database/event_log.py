@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -56,6 +56,19 @@ def unended_events(connection: sa.Connection, tenant_id: str, grid_now: datetime
 def latest_events(connection: sa.Connection, tenant_id: str, most: int = 200) -> list[Event]:
     """The event log, newest first."""
     return _events(connection, "latest_events", {"tenant_id": tenant_id, "most": most})
+
+
+def all_events(connection: sa.Connection, tenant_id: str) -> list[Event]:
+    """Every event of the tenant, oldest first."""
+    return _events(connection, "all_events", {"tenant_id": tenant_id})
+
+
+def put_events_back(connection: sa.Connection, tenant_id: str, events: Sequence[Event]) -> None:
+    """Makes these the tenant's events, with the ends they have here; all others go."""
+    ids = [str(one.id) for one in events]
+    connection.execute(query("events.sql", "delete_other_events"), {"tenant_id": tenant_id, "ids": ids})
+    for one in events:
+        connection.execute(query("events.sql", "put_end_back"), {"id": one.id, "ends_at": one.ends_at})
 
 
 def _events(connection: sa.Connection, name: str, parameters: Mapping[str, Any]) -> list[Event]:

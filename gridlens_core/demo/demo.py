@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -19,18 +18,18 @@ from gridlens_core.clock import (
 )
 from gridlens_core.clock import grid_now as grid_clock
 from gridlens_core.database.embedded import start_embedded
-from gridlens_core.database.event_log import end_all_events, end_event, get_event, insert_event
+from gridlens_core.database.event_log import end_all_events
 from gridlens_core.database.queries import query
-from gridlens_core.database.schema import READS_TABLE
 from gridlens_core.demo.afterwards import Afterwards
 from gridlens_core.demo.case_desk import CaseDesk
 from gridlens_core.demo.desk import KpiDesk
+from gridlens_core.demo.event_desk import EventDesk
 from gridlens_core.demo.keys import KeyCheck
 from gridlens_core.demo.lifeline import Lifeline, not_over
 from gridlens_core.demo.nightly import Nightly
 from gridlens_core.demo.proofs import Proofs
 from gridlens_core.demo.session import Session, StartDatabase
-from gridlens_core.errors import BadInputError, DatabaseNotReadyError
+from gridlens_core.errors import BadInputError
 from gridlens_core.explanation.ahead import publish_measured
 from gridlens_core.explanation.kpis import Kpis
 from gridlens_core.explanation.rehearsal import Rehearsal, rehearse
@@ -46,7 +45,6 @@ from gridlens_core.publishing.publisher import (
     lock_tenant,
     newest_interval,
     publish_cycle,
-    read_grid_now,
 )
 from gridlens_core.settings import Settings
 
@@ -72,6 +70,7 @@ class Demo:
         self.settings = settings
         self.session = Session(settings, clock, start_database)
         self.desk = KpiDesk(self.session)
+        self.happenings = EventDesk(self.session, self.desk)
         self.cases = CaseDesk(self.session)
         self.after = Afterwards(self.desk, self.cases)
         self.nightly = Nightly(self.session)
@@ -183,50 +182,28 @@ class Demo:
 
     def why_not(self, event_type: str) -> str | None:
         """Why an event of this type cannot be shown in this database; None where it can."""
-        if event_type == "voltage-sag" and not self.session.schema.require_reads().has("voltage"):
-            return f"The table public.{READS_TABLE} has no voltage column, so a voltage sag has nothing to show."
-        return None
-
-    def _check(self, tenant_id: str, request: EventRequest) -> Fleet:
-        """The fleet, if the request is about it and can be shown in this database."""
-        fleet = self.desk.fleet(tenant_id)
-        self.session.require_events()
-        reason = self.why_not(request.event_type)
-        if reason is not None:
-            raise DatabaseNotReadyError(reason, event_type=request.event_type)
-        fleet.check_target(request.feeder_id, request.meter_id)
-        return fleet
+        return self.happenings.why_not(event_type)
 
     def trigger(self, tenant_id: str, request: EventRequest) -> Event:
         """Writes an event that begins at the grid clock unless told otherwise."""
-        self._check(tenant_id, request)
-        with self.session.transaction() as connection:
-            lock_tenant(connection, tenant_id)  # a cycle under way was published without this event
-            return insert_event(connection, request.checked(tenant_id, self._grid_now(connection, tenant_id)))
+        return self.happenings.write(tenant_id, [request])[0]
 
     def rehearse(
-        self, tenant_id: str, request: EventRequest, *, cycles: int = 4, interval_minutes: int | None = None
+        self, tenant_id: str, *requests: EventRequest, cycles: int = 4, interval_minutes: int | None = None
     ) -> Rehearsal:
-        """The path the KPIs would take; everything is rolled back."""
-        fleet = self._check(tenant_id, request)
+        """The path the KPIs would take with an event, or with those of a ring; everything is rolled back."""
+        fleet = self.happenings.check(tenant_id, *requests)
         site, wall = self.session.site, self.session.wall(tenant_id)
         minutes = check_interval(interval_minutes or self.usual_interval(tenant_id))
         plan = Plan(self.session.schema, fleet, wall, minutes, supply=site.keeps_supply)
         with self.session.transaction() as connection:
-            event = request.checked(tenant_id, plan.grid_now(connection))
-            return rehearse(connection, plan, event, self.desk.reader(tenant_id), cycles)
+            now = plan.grid_now(connection)
+            events = [request.checked(tenant_id, now) for request in requests]
+            return rehearse(connection, plan, events, self.desk.reader(tenant_id), cycles)
 
     def end(self, event_id: str | UUID) -> Event:
         """Ends an event at the grid clock; one that is over stays as it was."""
-        self.session.require_events()
-        with self.session.transaction() as connection:
-            tenant_id = self.session.check_tenant(get_event(connection, event_id).tenant_id)
-            lock_tenant(connection, tenant_id)  # a cycle under way still has this event in it
-            return end_event(connection, event_id, self._grid_now(connection, tenant_id))
-
-    def _grid_now(self, connection: sa.Connection, tenant_id: str) -> datetime:
-        schema, wall = self.session.schema, self.session.wall(tenant_id)
-        return read_grid_now(connection, schema, tenant_id, wall, DEFAULT_INTERVAL_MINUTES)
+        return self.happenings.end([event_id])[0]
 
     def reset(self, tenant_id: str) -> int:
         """Ends the tenant's events; on the local database also restores the baseline. Returns events ended.
@@ -239,7 +216,7 @@ class Demo:
         restores = self.session.site.may_put_right
         with self.session.transaction(statement_timeout_s=seeding.SEEDING_TIMEOUT_S) as connection:
             lock_tenant(connection, tenant_id)
-            ended = end_all_events(connection, tenant_id, self._grid_now(connection, tenant_id))
+            ended = end_all_events(connection, tenant_id, self.happenings.grid_now(connection, tenant_id))
             if restores:
                 self._back_to_baseline(connection, fleet)
         self.resets[tenant_id] += 1

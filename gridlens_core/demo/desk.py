@@ -81,18 +81,21 @@ class KpiDesk:
 
     def budget(self, tenant_id: str) -> Budget:
         """What the next publish cycle may spend on the views."""
-        seconds = self._session.settings.explain_budget_s
-        return Budget(self.reader(tenant_id), seconds, self._of(tenant_id).view_seconds)
+        return Budget(self.reader(tenant_id), self._session.settings.explain_budget_s, self.view_seconds(tenant_id))
 
-    def forget(self, tenant_id: str | None = None) -> None:
-        """Drops what was learned of a tenant, or of all after a change of the database."""
+    def view_seconds(self, tenant_id: str) -> float:
+        """How long the views took when they were last read, with what is shown beside them [s]."""
+        return self._of(tenant_id).view_seconds
+
+    def forget(self, tenant_id: str | None = None, *, after: datetime | None = None) -> None:
+        """Drops what was learned of a tenant, or of all; what was seen up to a grid time `after` stays."""
         chosen = self._session.tenants.names if tenant_id is None else (tenant_id,)
         for one in chosen:
             self._moments.forget(one)
             with self._lock:
                 known = self._tenants.pop(one, None)
             if tenant_id is not None and known is not None:
-                known.trace.forget()
+                known.trace.forget(after)
                 known.book.forget()
 
     def _of(self, tenant_id: str) -> _Tenant:

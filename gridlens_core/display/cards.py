@@ -12,6 +12,7 @@ from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES
 from gridlens_core.display import kpi_words
 from gridlens_core.display.figures import by_interval
 from gridlens_core.display.labels import SEVERAL
+from gridlens_core.display.plain_words import PLAIN_WORDS
 from gridlens_core.explanation.catalogue import CARD_KPIS, CATALOGUE
 from gridlens_core.explanation.kpis import why_absent
 from gridlens_core.explanation.moment import Moment
@@ -62,8 +63,8 @@ def _at_risk(at: Moment) -> Card:
         "at_risk", "Lost to theft today", words.dollars(stolen_kwh * at.tariff_usd_per_kwh),
         f"{words.dollars(a_year)} a year" if thefts else "no theft running", bool(thefts),
         "theft" if thefts else None,
-        "Ground truth of the emulator, not a KPI view: energy delivered but not recorded, times the tariff; and what a "
-        "year of the running thefts would cost, at their severity and pattern.",
+        "Energy delivered but not recorded, times the tariff; and what a year of the running thefts would cost, at "
+        f"their severity and pattern. It is ground truth, not a KPI view. {PLAIN_WORDS['ground truth']}",
         note=f"unrecorded energy at {words.dollars(at.tariff_usd_per_kwh)} per kWh",
     )  # fmt: skip
 

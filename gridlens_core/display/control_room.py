@@ -33,7 +33,8 @@ class MeterState:
 
 @dataclass(frozen=True)
 class RunningEvent:
-    """An event that is not over, with what it has done so far, in numbers, in a sentence or two and in one line."""
+    """An event or a ring that is not over, with what it has done so far, in numbers, in a sentence or two and in one
+    line."""
 
     event: Event
     label: str
@@ -74,7 +75,8 @@ def control_room(at: Moment, feeder_id: str | None = None, *, follow: bool = Fal
     if follow:
         feeder_id = next((event.feeder_id for event in reversed(at.running) if event.feeder_id), None)
     labels = labels_of(at.events, at.timezone)
-    running = tuple(_running(at, event, labels) for event in at.running)
+    open_events = [event for event in at.shown if event.ends_at > at.grid_now and event.starts_at < event.ends_at]
+    running = tuple(_running(at, event, labels) for event in open_events)
     chart_start = at.grid_now - timedelta(hours=CHART_HOURS)
     return ControlRoom(
         tenant_id=at.tenant_id,
@@ -84,7 +86,7 @@ def control_room(at: Moment, feeder_id: str | None = None, *, follow: bool = Fal
         cards=cards_of(at),
         energy=energy_of(at.balance, at.fleet, feeder_id, chart_start),
         feeder_id=feeder_id,
-        shaded=tuple(event for event in at.events if event.overlaps(chart_start, at.grid_now + AHEAD_SHADED)),
+        shaded=tuple(event for event in at.shown if event.overlaps(chart_start, at.grid_now + AHEAD_SHADED)),
         meters=meter_states(at),
         feeder_loss_pct={feeder: float(loss) for feeder, loss in at.kpis.feeder_loss_pct.items()},
         running=running,

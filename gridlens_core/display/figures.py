@@ -16,7 +16,7 @@ from gridlens_core.display import kpi_words
 from gridlens_core.display.labels import Label
 from gridlens_core.explanation.catalogue import ALL
 from gridlens_core.explanation.energy import FeederInterval, times_of
-from gridlens_core.explanation.why import Why, total
+from gridlens_core.explanation.why import Effect, Why, total
 from gridlens_core.meters.emulator import Span, honest_intervals
 from gridlens_core.meters.fleet import Fleet
 
@@ -58,22 +58,25 @@ class Part:
 
 
 def parts_of(why: Why, labels: Mapping[str, Label], most: int = MOST_PARTS) -> list[Part]:
-    """The parts of a movement: drift, the events with the largest effects in their order, and the rest together."""
+    """The parts of a movement: drift, the events with the largest effects in their order, and the rest together. The
+    events of a ring are one part."""
     drift, printed = kpi_words.printed_parts(why)
-    telling = [one for one in why.effects if one.change]
-    kept = {one.event_id for one in sorted(telling, key=lambda one: abs(one.change), reverse=True)[:most]}
-    parts = [Part(NATURAL_DRIFT, None, why.drift, kpi_words.change_of(why.kpi, drift))]
+    other = Label(OTHER_EVENTS, "")
+    groups: dict[str, list[Effect]] = {}
     for one in why.effects:
-        if one.event_id in kept:
-            label = labels.get(one.event_id, Label(OTHER_EVENTS, ""))
-            text = kpi_words.change_of(why.kpi, printed[one.event_id])
-            parts.append(Part(label.text, label.event_type or None, one.change, text))
-    rest = [one for one in why.effects if one.event_id not in kept and one.change]
-    if rest:
-        shown = total(printed[one.event_id] for one in rest)
-        change = total(one.change for one in rest)
-        parts.append(Part(OTHER_EVENTS, None, change, kpi_words.change_of(why.kpi, shown)))
-    return parts
+        if one.change:
+            groups.setdefault(labels.get(one.event_id, other).ring or one.event_id, []).append(one)
+
+    def part(label: Label, some: Sequence[Effect]) -> Part:
+        text = kpi_words.change_of(why.kpi, total(printed[one.event_id] for one in some))
+        return Part(label.text, label.event_type or None, total(one.change for one in some), text)
+
+    changes = {group: abs(total(one.change for one in some)) for group, some in groups.items()}
+    kept = set(sorted(changes, key=lambda group: changes[group], reverse=True)[:most])
+    parts = [Part(NATURAL_DRIFT, None, why.drift, kpi_words.change_of(why.kpi, drift))]
+    parts += [part(labels.get(some[0].event_id, other), some) for group, some in groups.items() if group in kept]
+    rest = [one for group, some in groups.items() if group not in kept for one in some]
+    return [*parts, part(other, rest)] if rest else parts
 
 
 def waterfall(why: Why, labels: Mapping[str, Label]) -> list[Bar]:

@@ -24,14 +24,12 @@ def quiet(at: Moment) -> str:
     size = f"{words.plural(len(at.fleet), 'meter')} on {words.plural(len(at.fleet.feeders), 'feeder')}"
     loss_pct = at.kpis["loss_pct"]
     loss = "" if loss_pct is None else f"; loss today is {kpi_words.value_of('loss_pct', loss_pct)}"
-    over = [event for event in at.events if event.starts_at < event.ends_at <= at.grid_now]
+    over = [event for event in at.shown if event.starts_at < event.ends_at <= at.grid_now]
     if not over:
         return f"All quiet. {size}{loss}."
     latest = max(over, key=lambda event: event.ends_at)
     ended = words.clock_time(latest.ends_at, at.timezone, beside=at.grid_now)
-    return (
-        f"{capital(latest.name)} on {latest.where} ended at {ended}{_cost(at, latest, at.truth(latest))}. {size}{loss}."
-    )
+    return f"{capital(latest.title)} ended at {ended}{_cost(at, latest, at.truth(latest))}. {size}{loss}."
 
 
 def _cost(at: Moment, event: Event, truth: Truth) -> str:
@@ -49,7 +47,7 @@ def of_event(at: Moment, event: Event, labels: Mapping[str, Label]) -> str:
     """What an event that is not over does, in one or two sentences."""
     since = words.clock_time(event.starts_at, at.timezone, beside=at.grid_now)
     until = words.clock_time(event.ends_at, at.timezone, beside=at.grid_now)
-    where = f"{capital(event.name)} on {event.where}"
+    where = capital(named(at, event))
     if event.starts_at > at.grid_now:
         return f"{where} begins at {since} and ends at {until}."
     if event.starts_at == at.grid_now:
@@ -79,10 +77,25 @@ def of_event(at: Moment, event: Event, labels: Mapping[str, Label]) -> str:
 
 def line_of(at: Moment, event: Event) -> str:
     """An event that is not over in one line, for a list of several."""
-    where = f"{capital(event.name)} on {event.where}"
+    where = capital(named(at, event))
     if event.starts_at >= at.grid_now:
         return f"{where} begins at {words.clock_time(event.starts_at, at.timezone, beside=at.grid_now)}"
     return f"{where}{_cost(at, event, at.truth(event))}"
+
+
+def named(at: Moment, event: Event) -> str:
+    """theft on FEEDER_7, or theft at a workshop on FEEDER_3 (MTR-00123): a single meter is somebody."""
+    if event.meter_id is None:
+        return event.title
+    kind = at.fleet.customers.get(event.meter_id) or "customer"
+    return f"{event.name} at a {kind} on {event.feeder_id or 'some feeder'} ({event.meter_id})"
+
+
+def _whose(at: Moment, event: Event) -> str:
+    """theft, ring of 3 or theft at a workshop: what a feeder's loss is put down to."""
+    if event.feeder_id is None:
+        return event.name
+    return named(at, event).replace(f" on {event.feeder_id}", "", 1)
 
 
 def in_a_year(event: Event, truth: Truth, tariff_usd_per_kwh: float) -> str:
@@ -106,11 +119,11 @@ def odd_severity(event: Event) -> str:
 
 def _loss(at: Moment, event: Event, labels: Mapping[str, Label], since: str) -> str:
     """FEEDER_7's loss today went from 2.45 % to 9.80 %, +7.31 pt from the theft since 14:00 and +0.04 pt from ..."""
-    begun = f"{capital(event.name)} on {event.where} since {since}: "
+    begun = f"{capital(named(at, event))} since {since}: "
     feeder = event.feeder_id
     kpi = "loss_pct" if feeder is None else "feeder_loss_pct"
     why = at.why("loss_pct", feeder)
-    effect = None if why is None else why.effect_of(str(event.id))
+    effect = None if why is None else total(why.effect_of(event_id) for event_id in event.ids)
     if why is None or effect is None:
         return begun
     if effect < 0:
@@ -119,7 +132,7 @@ def _loss(at: Moment, event: Event, labels: Mapping[str, Label], since: str) -> 
             "for it follows the metered energy and is no loss; "
         )
     drift, printed = kpi_words.printed_parts(why)
-    shown = printed[str(event.id)]
+    shown = total(printed[event_id] for event_id in event.ids if event_id in printed)
     rest = drift + total(printed.values()) - shown
     others = NATURAL_DRIFT if _alone(why, event) else f"{NATURAL_DRIFT} and {OTHER_EVENTS}"
     beside = f" and {words.points(rest)} from {others}" if rest else ""
@@ -127,9 +140,9 @@ def _loss(at: Moment, event: Event, labels: Mapping[str, Label], since: str) -> 
     whose = "Loss" if feeder is None else f"{feeder}'s loss"
     return (
         f"{whose} today went from {kpi_words.value_of(kpi, why.before)} to {kpi_words.value_of(kpi, why.now)}, "
-        f"{words.points(shown)} from the {event.name} since {since}{roughly}{beside}: "
+        f"{words.points(shown)} from the {_whose(at, event)} since {since}{roughly}{beside}: "
     )
 
 
 def _alone(why: Why, event: Event) -> bool:
-    return all(one.event_id == str(event.id) or not one.change for one in why.effects)
+    return all(one.event_id in event.ids or not one.change for one in why.effects)

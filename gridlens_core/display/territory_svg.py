@@ -240,7 +240,9 @@ def _told(room: ControlRoom, feeder: str, name: str, events: Sequence[RunningEve
     yield name
     for running in reversed(events):
         event = running.event
-        yield event.name if event.event_type == "comms-outage" else f"{event.name} {words.share(event.fraction)}"
+        severity = "" if event.event_type == "comms-outage" else f" {words.share(event.fraction)}"
+        who = event.where.removesuffix(f" on {feeder}")
+        yield f"{event.name}{severity}" if who in (feeder, "all feeders") else f"{event.name}{severity}, {who}"
     newest = events[-1].event.event_type
     if newest == "comms-outage" and states["silent"]:
         yield f"{words.plural(states['silent'], 'meter')} silent"

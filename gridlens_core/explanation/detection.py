@@ -103,7 +103,8 @@ def _named_for(event: Event, named: Mapping[str, str]) -> set[str]:
 
 
 def _meters(event: Event, fleet: Fleet) -> set[str]:
-    return {fleet.meter_ids[number] for number in np.flatnonzero(event_meters(event, fleet))}
+    touched = np.logical_or.reduce([event_meters(one, fleet) for one in event.members])
+    return {fleet.meter_ids[number] for number in np.flatnonzero(touched)}
 
 
 def _together(one: Event, other: Event) -> bool:

@@ -23,10 +23,11 @@ from gridlens_core.explanation.kpis import Kpis, ViewRows, kpis_from
 from gridlens_core.explanation.receipts import Receipt, receipt_of
 from gridlens_core.explanation.site import Site
 from gridlens_core.explanation.trace import Observation
-from gridlens_core.explanation.truth import LONGEST, Ledger, Truth, read_ledger
+from gridlens_core.explanation.truth import LONGEST, Ledger, Truth, read_ledger, sum_of
 from gridlens_core.explanation.why import Measured, Why, why_of
 from gridlens_core.meters.events import Event
 from gridlens_core.meters.fleet import Fleet
+from gridlens_core.meters.rings import together
 from gridlens_core.publishing.publisher import newest_interval
 
 CHART_HOURS = 12
@@ -115,8 +116,13 @@ class Moment:
         """Whether what its KPIs are made of will be known in a while."""
         return self.unmeasured == NOT_YET
 
+    @cached_property
+    def shown(self) -> tuple[Event, ...]:
+        """The log as screens show it: the events of a ring are one."""
+        return tuple(together(self.events))
+
     def truth(self, event: Event) -> Truth:
-        """What an event did so far."""
+        """What an event, or a ring of them, did so far."""
         return self._account_of(event)(self.grid_now)
 
     def why(self, kpi: str, feeder_id: str | None = None) -> Why | None:
@@ -126,13 +132,17 @@ class Moment:
     @cached_property
     def receipts(self) -> tuple[Receipt, ...]:
         """What each of the latest events did, newest first."""
-        chosen = [one for one in reversed(self.events) if one.starts_at < one.ends_at][:MOST_RECEIPTS]
+        chosen = [one for one in reversed(self.shown) if one.starts_at < one.ends_at][:MOST_RECEIPTS]
         return tuple(
             receipt_of(one, self._account_of(one), self.events, self.fleet, self.history, self.tariff_usd_per_kwh)
             for one in chosen
         )
 
     def _account_of(self, event: Event) -> TruthUntil:
+        accounts = [self._account_of_one(one) for one in event.members]
+        return lambda moment: sum_of([account(moment) for account in accounts])
+
+    def _account_of_one(self, event: Event) -> TruthUntil:
         known = self.over.get(account_key(event))
         if known is not None:
             return known
@@ -254,8 +264,8 @@ def _accounts_of_the_past(
 ) -> Mapping[tuple[Any, ...], TruthUntil]:
     """What the latest events did that are over for long: each is read back once, and remembered."""
     earliest = now - timedelta(hours=LEDGER_HOURS)
-    latest = [one for one in log if one.starts_at < one.ends_at][-MOST_RECEIPTS:]
-    for event in latest:
+    shown = [one for one in together(log) if one.starts_at < one.ends_at][-MOST_RECEIPTS:]
+    for event in (member for one in shown for member in one.members):
         if event.ends_at <= earliest and account_key(event) not in asked.keeper.over:
             beside = [one for one in log if one.overlaps(event.starts_at, event.ends_at)]
             ledger = read_ledger(connection, asked.schema, fleet, beside, event.ends_at + LONGEST)

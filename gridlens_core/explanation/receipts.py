@@ -11,7 +11,7 @@ from gridlens_core.explanation.catalogue import CARD_KPIS
 from gridlens_core.explanation.detection import Score, score_event
 from gridlens_core.explanation.trace import Observation
 from gridlens_core.explanation.truth import Truth
-from gridlens_core.explanation.why import Measured, Why, difference, why_of
+from gridlens_core.explanation.why import Measured, Why, difference, total, why_of
 from gridlens_core.meters.events import Event
 from gridlens_core.meters.fleet import Fleet
 
@@ -81,9 +81,9 @@ def receipt_of(
 
 def last_measured(event: Event, seen: Sequence[Observation]) -> Measured | None:
     """The last measured moment of the last day the event touched; the KPIs begin anew at midnight."""
-    event_id = str(event.id)
+    ids = set(event.ids)
     measured = (one.measured for one in reversed(seen) if one.measured is not None)
-    return next((one for one in measured if event_id in one.event_ids), None)
+    return next((one for one in measured if ids & set(one.event_ids)), None)
 
 
 def lines_of(event: Event, measured: Measured) -> tuple[Line, ...]:
@@ -92,7 +92,7 @@ def lines_of(event: Event, measured: Measured) -> tuple[Line, ...]:
     for kpi in CARD_KPIS:
         why = why_of(measured, kpi)
         if why is not None:
-            effect = why.effect_of(str(event.id))
+            effect = total(why.effect_of(event_id) for event_id in event.ids)
             others = difference(difference(why.change, why.drift), effect)
             found.append(Line(kpi, why.before, why.now, why.drift, effect, others, why))
     return tuple(found)

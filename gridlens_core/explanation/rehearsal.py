@@ -12,13 +12,11 @@ import sqlalchemy as sa
 from gridlens_core.errors import BadInputError, DatabaseBusyError
 from gridlens_core.explanation.kpis import Kpis, ReadKpis
 from gridlens_core.meters.events import Event, NewEvent
+from gridlens_core.meters.rings import together
 from gridlens_core.publishing.publisher import Plan, publish_cycle
 
 MOST_CYCLES = 12
 ATTEMPTS = 5  # when a real cycle came in between
-
-# Id of the rehearsed event, which never gets a row; it meets no other event, so it need not be random.
-REHEARSED_ID = UUID(int=0)
 
 
 @dataclass(frozen=True)
@@ -67,31 +65,35 @@ def run_ahead(
         savepoint.rollback()
 
 
-def rehearse(connection: sa.Connection, plan: Plan, event: NewEvent, read: ReadKpis, cycles: int) -> Rehearsal:
-    """Runs the cycles twice inside savepoints, without and with the event, and leaves nothing behind.
+def rehearse(
+    connection: sa.Connection, plan: Plan, events: Sequence[NewEvent], read: ReadKpis, cycles: int
+) -> Rehearsal:
+    """Runs the cycles twice inside savepoints, without and with the events, and leaves nothing behind.
+
+    events : one, or those of a ring
 
     Takes no lock on the tenant, so that real publishing goes on meanwhile: where a real cycle came in between, it
     begins again from there. Raises DatabaseBusyError where that happens time after time.
     """
     if not 1 <= cycles <= MOST_CYCLES:
         raise BadInputError.of("cycles", cycles, f"1 to {MOST_CYCLES}")
-    rehearsed = as_event(event)
+    rehearsed = [as_event(event, number) for number, event in enumerate(events)]
     for _ in range(ATTEMPTS):
         grid_now = plan.grid_now(connection)
         before = read(connection, grid_now)
         without = run_ahead(connection, plan, read, goes_on=lambda done: done < cycles)
-        with_event = run_ahead(connection, plan, read, also=(rehearsed,), goes_on=lambda done: done < cycles)
+        with_event = run_ahead(connection, plan, read, also=rehearsed, goes_on=lambda done: done < cycles)
         if plan.grid_now(connection) == grid_now:
             pairs = zip(with_event, without, strict=True)
             found = tuple(RehearsedCycle(read_at, kpis, clean) for (read_at, kpis), (_, clean) in pairs)
-            return Rehearsal(rehearsed, plan.interval_minutes, before, found)
+            return Rehearsal(together(rehearsed)[0], plan.interval_minutes, before, found)
     raise DatabaseBusyError("Cycles are being published too quickly for a rehearsal; stop the timer and try again.")
 
 
-def as_event(event: NewEvent) -> Event:
-    """The event as it would be stored."""
+def as_event(event: NewEvent, number: int = 0) -> Event:
+    """The event as it would be stored, with those of its ring; `number` is its place among them."""
     return Event(
-        id=event.id or REHEARSED_ID,
+        id=event.id or UUID(int=number),
         tenant_id=event.tenant_id,
         feeder_id=event.feeder_id,
         meter_id=event.meter_id,
@@ -99,5 +101,5 @@ def as_event(event: NewEvent) -> Event:
         severity=event.severity,
         starts_at=event.starts_at,
         ends_at=event.ends_at,
-        created_at=None,
+        created_at=event.starts_at,
     )

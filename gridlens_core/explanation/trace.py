@@ -69,14 +69,18 @@ class Trace:
                     log.warning("The trace of KPIs seen cannot be written: %s.", error)
                 self.problem = f"KPIs seen are not kept beyond this process: {reason_of(error)}."
 
-    def forget(self) -> None:
-        """Starts anew, after a reset."""
+    def forget(self, after: datetime | None = None) -> None:
+        """Starts anew, after a reset; keeps what was seen up to a grid time `after`, where the demo goes back to it."""
         with self._lock:
+            self._refresh()
+            kept = [] if after is None else [one for one in self._seen if one.grid_now <= after]
             self._begin_anew()
             try:
                 if self._path.exists():
                     with alone(self._path):
                         self._path.unlink(missing_ok=True)
+                        if kept:
+                            replace_whole(self._path, _newest(kept))
             except (OSError, RuntimeError) as error:
                 self.problem = f"The KPIs seen before the reset could not be removed: {reason_of(error)}."
 

@@ -4,7 +4,7 @@ The emulator's knowledge, labelled as such wherever it is shown; it is not a KPI
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from itertools import pairwise
 from uuid import UUID
@@ -65,6 +65,12 @@ class Truth:
     kwh_unread: float
     kwh_a_year: float
     low_voltage_v: float = LOW_VOLTAGE_V
+
+
+def sum_of(truths: Sequence[Truth]) -> Truth:
+    """What several events did together; each read and each kWh is one event's."""
+    added = {one.name: sum(getattr(truth, one.name) for truth in truths) for one in fields(Truth)}
+    return Truth(**(added | {"low_voltage_v": truths[0].low_voltage_v}))
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def headline(brief: Brief) -> str:
     if brief.leading is None:
         return "A quiet day: no event has touched a read."
     event, truth = brief.leading.event, brief.leading.truth
-    name = f"{event.name[0].upper()}{event.name[1:]} on {short(event.where, 24)}"
+    name = sentences.capital(event.title if len(event.where) <= 24 else f"{event.name} on {short(event.where, 24)}")
     if event.event_type == "theft":
         in_a_year = sentences.in_a_year(event, truth, brief.tariff_usd_per_kwh)
         taken = f"{name}: {words.energy(truth.kwh_not_recorded)} unrecorded, {words.dollars(brief.leading.usd)}"
@@ -311,9 +311,11 @@ def method(brief: Brief) -> tuple[str, str, str]:
     return (
         "Every KPI is read from the database's own views, which cannot see the events.",
         "An event's effect is what the views say with it less what they say without it, at the same moment; both were "
-        "asked of the database, inside savepoints that were rolled back. Drift and effects add up exactly."
+        "asked of the database, and what it took was undone. Natural drift, which the day brings by itself, and "
+        "effects add up exactly."
         if brief.why is None or brief.why.exact
         else brief.why.note,
         f"The events and the reads are simulated; energy and dollars not recorded (at "
-        f"{words.dollars(brief.tariff_usd_per_kwh)} per kWh) and the detection score are ground truth of the emulator.",
+        f"{words.dollars(brief.tariff_usd_per_kwh)} per kWh) and the detection score are what the emulator knows, "
+        "not the views.",
     )

@@ -128,6 +128,26 @@ class Event:
         """The meter, the feeder or all feeders."""
         return self.meter_id or self.feeder_id or "all feeders"
 
+    @property
+    def label(self) -> str:
+        """theft FEEDER_7, where several stand together"""
+        return f"{self.name} {self.where}"
+
+    @property
+    def title(self) -> str:
+        """theft on FEEDER_7, in a sentence"""
+        return f"{self.name} on {self.where}"
+
+    @property
+    def members(self) -> tuple[Event, ...]:
+        """The rows it stands for: itself, or those of a ring."""
+        return (self,)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of its rows, as text."""
+        return tuple(str(one.id) for one in self.members)
+
     def state(self, grid_now: datetime) -> str:
         """cancelled, to come, active or over, at a grid time."""
         if self.ends_at <= self.starts_at:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -16,8 +16,8 @@ from gridlens_core.meters.feeders import feeder_kind, feeder_sizes
 from gridlens_core.meters.gaps import MISSING_SHARE
 from gridlens_core.meters.habits import Habits, habit_reads
 from gridlens_core.meters.load_model import HonestReads, honest_reads
-from gridlens_core.meters.profiles import SLOT_MINUTES
-from gridlens_core.meters.traits import MeterTraits, meter_traits
+from gridlens_core.meters.profiles import SLOT_MINUTES, load_profiles
+from gridlens_core.meters.traits import SHAPE_WIDTH, MeterTraits, meter_traits
 from gridlens_core.meters.voltage_limits import NOMINAL_V, RANGE_A, nominal_of
 
 
@@ -94,6 +94,17 @@ class Fleet:
         none = np.zeros_like(traits.solar_wh)
         used = traits.mean_wh_per_slot - traits.solar_wh
         return replace(self, traits=replace(traits, solar_wh=none, mean_wh_per_slot=used))
+
+    @cached_property
+    def customers(self) -> Mapping[str, str]:
+        """Meter -> home, shop, school or workshop; {} for a history that goes on, of which only the reads are known."""
+        if self.habits is not None:
+            return {}
+        profiles = load_profiles()
+        homes = len(profiles.home_shares)
+        kinds = [*["home"] * homes, "shop", *profiles.names[homes + 1 :]]
+        rows = (self.traits.shape_row // (2 * SHAPE_WIDTH)).tolist()
+        return {meter: kinds[row] for meter, row in zip(self.meter_ids, rows, strict=True)}
 
     @property
     def interval_minutes(self) -> int:

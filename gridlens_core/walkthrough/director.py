@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gridlens_core.demo.demo import Demo
+from gridlens_core.walkthrough.kiosk import Kiosk
 from gridlens_core.walkthrough.player import Job, Player
 from gridlens_core.walkthrough.scene import Scene, Stage
 from gridlens_core.walkthrough.steps import Steps
@@ -22,6 +23,7 @@ class Director:
         self.story = story
         self._stage = Stage()
         self._changed = self._stage.changed
+        self._kiosk = Kiosk(demo.settings.data_dir)
         self._player = Player(Steps(demo, self.tenant_id, story, self._stage))
 
     def scene(self) -> Scene:
@@ -47,10 +49,14 @@ class Director:
             else:
                 self._player.ask(Job(True, range(max(0, act)), max(0, act)), cut=True)
 
-    def replay(self) -> None:
-        """Plays the act on stage again, from the state before it."""
+    def replay(self, plays: int | None = None) -> None:
+        """Plays the act on stage again, from the state before it.
+
+        plays : of the scene the caller saw; if anything else was asked for since, nothing happens
+        """
         with self._changed:
-            self.jump(max(0, self._heads_for()))
+            if plays in (None, self._stage.scene.plays):
+                self.jump(max(0, self._heads_for()))
 
     def back(self, seen: int | None = None) -> None:
         """Returns to the end of the act before this one; `seen` as for `next`."""
@@ -69,11 +75,21 @@ class Director:
         self._stage.tell(paused=False, problem="")
 
     def autopilot(self, on: bool) -> None:
-        """Plays act after act by itself, or stops doing so after this one."""
+        """Plays act after act by itself, or stops doing so after this one; a loop stops with it."""
+        if not on and self._stage.scene.loops:
+            self._kiosk.switch(self.tenant_id, False, is_local=True)
         with self._changed:
-            self._stage.tell(autopilot=on, paused=False, problem="")
+            self._stage.tell(autopilot=on, loops=on and self._stage.scene.loops, paused=False, problem="")
             if on and not self._player.wanted:
                 self._player.go(self._heads_for() + 1)
+
+    def loop(self, on: bool) -> None:
+        """Plays act after act without end, also after a restart, or stops doing so; for a booth."""
+        self._kiosk.switch(self.tenant_id, on, is_local=self.demo.settings.is_local)
+        with self._changed:
+            self._stage.tell(loops=on, autopilot=on, paused=False, problem="")
+            if on and not self._player.wanted:
+                self._player.play_on()
 
     def stop(self) -> None:
         """Gives up whatever is under way and ends the thread; the story stays where it is."""

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from threading import Thread
 from time import monotonic
 
-from gridlens_core.errors import (
-    DatabaseNotReadyError,
-    DatabaseRefusedError,
-    DatabaseUnavailableError,
-    GridLensError,
-    StartingError,
-)
+from gridlens_core.walkthrough.pace import Cut, Pace
 from gridlens_core.walkthrough.scene import READS_STAY, SETTING_THE_STAGE, WAS_RESET
 from gridlens_core.walkthrough.steps import OutsideReset, Steps
 from gridlens_core.walkthrough.story import Story
 
-# These pass: the act waits for them instead of going on without its event or its reads.
-PASSING = (DatabaseUnavailableError, DatabaseNotReadyError, DatabaseRefusedError, StartingError)
+FAILED = "The act failed; the server's log has the cause."
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +25,6 @@ class Job:
     rewind: bool
     fast: range
     watched: int | None
-
-
-class _Cut(Exception):  # noqa: N818 - not an error: the presenter wants something else
-    """The act under way is given up."""
 
 
 class Player:
@@ -52,7 +40,7 @@ class Player:
         self._changed = steps.stage.changed
         self._job: Job | None = None
         self._busy = False
-        self._cut = self._hurry = self._stopped = False
+        self.pace = Pace(steps)
         self._thread: Thread | None = None
 
     # --- what is asked for -----------------------------------------------------------------------------
@@ -81,20 +69,28 @@ class Player:
         """Forward to an act; past the last one, only to its end."""
         with self._changed:
             if act >= len(self.story.acts):
-                self._hurry = True
+                self.pace.hurry = True
                 self.stage.tell(autopilot=False, paused=False, problem="")
             elif self._job is not None:
                 self.ask(Job(self._job.rewind, range(self._job.fast.start, act), act), cut=False)
             else:
                 self.ask(Job(False, range(self.target + 1, act), act), cut=False)
 
+    def play_on(self) -> None:
+        """The next act; in a loop after the last one the first again."""
+        if self.stage.scene.loops and self.target == len(self.story.acts) - 1:
+            self.ask(Job(True, range(0), 0), cut=False)
+        else:
+            self.go(self.target + 1)
+
     def ask(self, job: Job, *, cut: bool) -> None:
         """Sets the next job. The act under way is given up with `cut`, else brought to its end at once."""
         with self._changed:
-            self._job, self._cut, self._hurry = job, self._cut or (cut and self._busy), True
+            self._job, self.pace.cut, self.pace.hurry = job, self.pace.cut or (cut and self._busy), True
             self.target = job.fast.stop - 1 if job.watched is None else job.watched
             doing = SETTING_THE_STAGE if job.rewind or job.fast else self.stage.scene.doing or "Under way"
-            self.stage.tell(playing=True, paused=False, problem="", doing=doing)
+            plays = self.stage.scene.plays + 1
+            self.stage.tell(playing=True, paused=False, problem="", doing=doing, plays=plays)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = Thread(target=self._run, name=f"player {self.steps.tenant_id}", daemon=True)
                 self._thread.start()
@@ -102,13 +98,13 @@ class Player:
     def stop(self) -> None:
         """Gives up whatever is under way and ends the thread; the story stays where it is."""
         with self._changed:
-            self._stopped = True
+            self.pace.stopped = True
             self.stage.tell(autopilot=False)
             thread, self._thread = self._thread, None
         if thread is not None:
             thread.join(timeout=30)
         with self._changed:
-            self._stopped = False
+            self.pace.stopped = False
 
     # --- the thread ------------------------------------------------------------------------------------
 
@@ -116,13 +112,13 @@ class Player:
         while (job := self._next_job()) is not None:
             try:
                 self._do(job)
-            except _Cut:
+            except Cut:
                 pass
             except OutsideReset:
                 self._start_over()
             except Exception:  # the thread goes on, and the scene says so
                 log.exception("An act of %s failed.", self.steps.tenant_id)
-                self.stage.tell(autopilot=False, problem="The act failed; the server's log has the cause.")
+                self.stage.tell(autopilot=self.stage.scene.loops, problem=FAILED)
             with self._changed:
                 self._busy = False
                 if self._job is None:
@@ -133,20 +129,21 @@ class Player:
     def _next_job(self) -> Job | None:
         """Waits for the presenter, or in autopilot until the next act is due; None when told to stop."""
         with self._changed:
-            while not self._stopped:
+            while not self.pace.stopped:
                 if self._job is None and self._goes_on():
                     due = monotonic() + self.story.rest_seconds
                     self._changed.wait_for(
-                        lambda: self._stopped or self._job is not None or not self._goes_on(), self.story.rest_seconds
+                        lambda: self.pace.stopped or self._job is not None or not self._goes_on(),
+                        self.story.rest_seconds,
                     )
                     if self._job is None and self._goes_on() and monotonic() >= due:
                         self.notice_reset()
-                        self.go(self.target + 1)
+                        self.play_on()
                 elif self._job is None:
-                    self._changed.wait_for(lambda: self._stopped or self._job is not None or self._goes_on())
-                if self._job is not None and not self._stopped:
+                    self._changed.wait_for(lambda: self.pace.stopped or self._job is not None or self._goes_on())
+                if self._job is not None and not self.pace.stopped:
                     job, self._job = self._job, None
-                    self._busy, self._cut, self._hurry = True, False, False
+                    self._busy, self.pace.cut, self.pace.hurry = True, False, False
                     return job
             self._job = None
             self.stage.tell(playing=False, doing="")
@@ -155,7 +152,7 @@ class Player:
     def _goes_on(self) -> bool:
         """Whether the autopilot is to play another act; it takes itself off after the last one."""
         scene = self.stage.scene
-        if scene.autopilot and scene.act == len(self.story.acts) - 1 and not self._busy:
+        if scene.autopilot and not scene.loops and scene.act == len(self.story.acts) - 1 and not self._busy:
             self.stage.tell(autopilot=False)
         return self.stage.scene.autopilot and not self.stage.scene.paused
 
@@ -169,25 +166,28 @@ class Player:
 
     def _do(self, job: Job) -> None:
         self.stage.tell(playing=True)
+        fast = job.fast
         if job.rewind:
-            self._rewind(job.fast.stop)
+            fast = range(self._rewind(job.fast.stop), job.fast.stop)
         if job.rewind and not self.steps.demo.session.site.may_put_right:
             for trigger in self.story.running_before(job.watched or 0):
-                self._attempt(partial(self.steps.trigger, trigger, 0, fast=True))
+                self.pace.attempt(partial(self.steps.trigger, trigger, 0, fast=True))
         else:
             rehearsed = _event_to_watch(self.story, job)
-            for number in job.fast:
+            for number in fast:
                 self._play(number, fast=True, rehearse=number == rehearsed)
         if job.watched is not None:
             self._play(job.watched, fast=False, rehearse=True)
 
-    def _rewind(self, act: int) -> None:
-        """The state before an act: what can be taken back is; `_do` then plays the acts before it again."""
-        self._attempt(self.steps.reset)
-        local = self.steps.demo.session.site.may_put_right
-        stage = None if local or act == 0 else act - 1
-        notes = () if local else (READS_STAY,)
-        self.stage.tell(act=stage, share=0.0 if stage is None else 1.0, notes=notes, expected=None)
+    def _rewind(self, act: int) -> int:
+        """The state before an act, as far as what was published can be taken back. Returns the act from which on `_do`
+        plays those before it again: none where the end of the act before is remembered."""
+        end = self.pace.attempt(partial(self.steps.back_to, act - 1)) if act else None
+        if end is not None:
+            return end + 1
+        self.pace.attempt(self.steps.reset)
+        self.steps.take_stage_back(act)
+        return 0
 
     def _play(self, number: int, *, fast: bool, rehearse: bool) -> None:
         notes = self.stage.scene.notes if self.stage.scene.notes == (READS_STAY,) else ()
@@ -199,43 +199,11 @@ class Player:
         last_cycle_at = monotonic()
         for done, (position, step) in enumerate(units, start=1):
             if step.publish is not None and not fast:
-                self._rest(last_cycle_at + self.story.pace_seconds)
+                self.pace.rest(last_cycle_at + self.story.pace_seconds)
                 last_cycle_at = monotonic()
-            self._attempt(partial(self.steps.do, number, position, fast=fast, rehearse=rehearse))
+            self.pace.attempt(partial(self.steps.do, number, position, fast=fast, rehearse=rehearse))
             self.stage.tell(share=done / len(units))
-
-    def _attempt(self, step: Callable[[], None]) -> None:
-        """One step, tried again after a pause for as long as the database is away; any other failure is a note."""
-        while True:
-            self._boundary()
-            try:
-                step()
-            except PASSING as error:
-                self.stage.tell(paused=True, problem=error.message)
-            except GridLensError as error:
-                self.stage.note(error.message)
-                return
-            else:
-                return
-
-    def _boundary(self) -> None:
-        """Between two steps: waits while paused, and leaves when something else is wanted."""
-        with self._changed:
-            self._changed.wait_for(
-                lambda: not self.stage.scene.paused or self._cut or self._stopped or self.steps.was_reset()
-            )
-            if self._cut or self._stopped:
-                raise _Cut
-            if self.steps.was_reset():
-                raise OutsideReset
-
-    def _rest(self, until: float) -> None:
-        """Waits for the pace, unless somebody is in a hurry."""
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self._cut or self._hurry or self._stopped or self.stage.scene.paused,
-                max(0.0, until - monotonic()),
-            )
+        self.pace.attempt(partial(self.steps.mark, number))
 
 
 def _event_to_watch(story: Story, job: Job) -> int | None:

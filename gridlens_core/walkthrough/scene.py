@@ -24,6 +24,8 @@ class Scene:
     notes : where the story met something unexpected in this act, and what it did about it
     expected : the rehearsed path of the latest event
     began_at : grid time at which the story began
+    loops : whether the autopilot begins again after the last act, at a booth
+    plays : how many jobs were asked for; a second click on the same one is told by it
     heads_for : the act the story will be at once all that was asked for is done; -1 before the first
     """
 
@@ -33,10 +35,12 @@ class Scene:
     playing: bool = False
     paused: bool = False
     autopilot: bool = False
+    loops: bool = False
     problem: str = ""
     notes: tuple[str, ...] = ()
     expected: Rehearsal | None = None
     began_at: datetime | None = None
+    plays: int = 0
     heads_for: int = -1
 
     @property
@@ -68,7 +72,8 @@ class Stage:
                 self.tell(notes=(*self.scene.notes, what))
 
     def clear(self, note: str) -> None:
-        """Back to before the first act; says why if an act was on stage."""
+        """Back to before the first act; says why if an act was on stage. A loop goes on."""
         with self.changed:
-            self.scene = Scene(notes=(note,) if self.scene.act is not None else ())
+            loops = self.scene.loops
+            self.scene = Scene(notes=(note,) if self.scene.act is not None else (), autopilot=loops, loops=loops)
             self.changed.notify_all()

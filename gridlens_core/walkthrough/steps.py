@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from gridlens_core import words
+from gridlens_core.demo.checkpoint import Checkpoint, checkpoint, go_back
 from gridlens_core.demo.demo import Demo
+from gridlens_core.explanation.rehearsal import Rehearsal
 from gridlens_core.meters.events import Event, kind_of
-from gridlens_core.walkthrough.scene import SETTING_THE_STAGE, Stage
+from gridlens_core.meters.rings import together
+from gridlens_core.walkthrough.scene import READS_STAY, SETTING_THE_STAGE, Stage
 from gridlens_core.walkthrough.story import Step, Story, Trigger
+
+
+@dataclass(frozen=True)
+class End:
+    """The end of an act: how the database stood, and the rehearsed path that lay beside the real one."""
+
+    there: Checkpoint
+    expected: Rehearsal | None
 
 
 class OutsideReset(Exception):  # noqa: N818 - not an error: the presenter is told
@@ -29,6 +41,7 @@ class Steps:
         self.stage = stage
         self._resets = demo.resets[tenant_id]
         self._read_at: datetime | None = None  # of the last interval published by the story
+        self._ends: dict[int, End] = {}  # by act
 
     def was_reset(self) -> bool:
         """Whether somebody else in this process reset the demo."""
@@ -37,6 +50,7 @@ class Steps:
     def start_over(self) -> None:
         """Takes the demo as it is now for the beginning."""
         self._resets, self._read_at = self.demo.resets[self.tenant_id], None
+        self._ends.clear()
 
     def do(self, number: int, position: int, *, fast: bool, rehearse: bool) -> None:
         """Does the step at a position of an act; `rehearse` says whether its event is rehearsed first."""
@@ -54,12 +68,37 @@ class Steps:
     def reset(self) -> None:
         """Back to the baseline."""
         try:
+            self._ends.clear()
             self.demo.reset(self.tenant_id)
         finally:
             self._resets = self.demo.resets[self.tenant_id]
         now = self.demo.desk.pulse(self.tenant_id).grid_now
         self._read_at = now
         self.stage.tell(began_at=now, expected=None)
+
+    def mark(self, number: int) -> None:
+        """Remembers how things stand at the end of an act, so that going back to it takes no reset."""
+        found = checkpoint(self.demo, self.tenant_id)
+        if found is not None:
+            self._ends[number] = End(found, self.stage.scene.expected)
+
+    def back_to(self, number: int) -> int | None:
+        """Goes back to the end of an act, or of the last one before it that can be gone back to; None for none."""
+        for act in sorted((one for one in self._ends if one <= number), reverse=True):
+            end = self._ends[act]
+            if go_back(self.demo, self.tenant_id, end.there):
+                self._read_at = end.there.grid_now
+                self.stage.tell(act=act, share=1.0, notes=(), expected=end.expected)
+                return act
+            del self._ends[act]
+        return None
+
+    def take_stage_back(self, act: int) -> None:
+        """After a reset: nothing on stage, or where nothing is taken back, the act before."""
+        local = self.demo.session.site.may_put_right
+        number = None if local or act == 0 else act - 1
+        notes = () if local else (READS_STAY,)
+        self.stage.tell(act=number, share=0.0 if number is None else 1.0, notes=notes, expected=None)
 
     def trigger(self, wanted: Trigger, cycles: int, *, fast: bool) -> None:
         """Starts an event, unless it runs already; rehearses it for `cycles` publish cycles before, if any."""
@@ -101,5 +140,5 @@ class Steps:
 
 
 def _named(events: Sequence[Event]) -> str:
-    text = words.and_list([f"{event.name} on {event.where}" for event in events])
+    text = words.and_list([event.title for event in together(events)])
     return text[0].upper() + text[1:]

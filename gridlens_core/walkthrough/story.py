@@ -107,11 +107,13 @@ class Act(TomlModel):
 
     watch : KPIs, of which the first that a database has is shown
     shows : what stands beside the cards: the rehearsed path, what each event did, or what it is worth
+    notes : the presenter's alone
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
     title: Name
     say: str = Field(min_length=1, max_length=600)
+    notes: str = Field(default="", max_length=600)
     watch: Annotated[
         tuple[Kpi, ...],
         BeforeValidator(_as_list),

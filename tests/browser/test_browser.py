@@ -252,9 +252,16 @@ def test_the_keyboard_reaches_the_trigger(visit: Visit, api: Callable[..., Any])
     assert len(events_of(api)) == 1
 
 
-def test_three_events_fit_the_presenters_screen(visit: Visit, api: Callable[..., Any]) -> None:
+def test_six_events_fit_the_presenters_screen_and_can_all_be_ended(visit: Visit, api: Callable[..., Any]) -> None:
+    cards = visit.keyed("card_loss_pct").bounding_box()
     trigger_all_three(api)
-    expect(visit.page.get_by_role("button", name="End now")).to_have_count(3, timeout=PATIENCE_MS)
+    for number in (1, 2, 4):
+        api("event/theft", feederId=f"FEEDER_{number}", durationMinutes=120, severity=0.7)
+    ends = visit.page.get_by_role("button", name="End now")
+    expect(ends).to_have_count(6, timeout=PATIENCE_MS)
+    for number in range(6):
+        expect(ends.nth(number)).to_be_in_viewport(ratio=1)
+    assert visit.keyed("card_loss_pct").bounding_box() == cards
     assert visit.overlong_px() == 0
     assert visit.sideways_px() == 0
     for key in ("story_panel", "grid_chart", "trigger_comms_outage", "publish_cycle"):
@@ -304,11 +311,36 @@ def test_every_page_opens_from_the_navigation(visit: Visit, api: Callable[..., A
         assert visit.sideways_px() == 0
 
 
+def test_hotkeys_act_once_and_never_while_somebody_types(visit: Visit, api: Callable[..., Any]) -> None:
+    before = grid_now(api)
+    visit.keyed("event_feeder").locator("input").press("p")
+    visit.page.keyboard.press("Escape")
+    visit.page.evaluate("document.activeElement.blur()")
+    visit.page.keyboard.press("?")
+    expect(visit.page.get_by_role("dialog", name="Hotkeys")).to_contain_text("Publish cycle")
+    visit.page.keyboard.press("t")  # not while the list is open
+    visit.page.keyboard.press("?")
+    expect(visit.page.get_by_role("dialog", name="Hotkeys")).to_have_count(0)
+    visit.page.keyboard.press("p")
+    visit.page.keyboard.press("p")
+    visit.says("reads published for")
+    visit.page.keyboard.press("t")
+    visit.page.keyboard.press("t")
+    expect(visit.card("loss_pct").change).to_contain_text("theft", timeout=PATIENCE_MS)
+    visit.click("publish_cycle")  # done after all that was pressed
+    visit.until(lambda: grid_now(api) - before >= 3 * timedelta(minutes=15))
+    assert grid_now(api) - before == 3 * timedelta(minutes=15)
+    assert [one["eventType"] for one in events_of(api)] == ["theft"]
+
+
 def test_no_page_is_wider_than_a_phone(browser: Browser, served: Served, api: Callable[..., Any]) -> None:
     trigger_all_three(api)
     with visiting(browser, served.base_url, viewport=PHONE) as phone:
         phone.control_room()
         assert phone.sideways_px() == 0
+        header = phone.keyed("header").bounding_box()
+        assert header is not None
+        assert header["height"] <= PHONE["height"] / 8
         for title, shown in PAGES.items():
             phone.open("" if title == CONTROL_ROOM else title.lower().replace(" ", "_").replace("-", "_"))
             phone.says(shown)

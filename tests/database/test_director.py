@@ -10,7 +10,7 @@ from threading import Thread
 
 import pytest
 from existing_shapes import SHAPES, demo_on, migrate, template_of
-from helpers import FROZEN, TENANT, Server, event_request, kpis_of, room_at, room_of
+from helpers import FROZEN, TENANT, Server, checksums, event_request, kpis_of, room_at, room_of
 
 from gridlens_core.demo.demo import Demo
 from gridlens_core.errors import DatabaseUnavailableError, SettingsError, TenantNotAllowedError
@@ -18,7 +18,9 @@ from gridlens_core.explanation.money import money_of
 from gridlens_core.meters.events import EventRequest
 from gridlens_core.settings import Settings
 from gridlens_core.show import Show, make_show
+from gridlens_core.walkthrough import pace
 from gridlens_core.walkthrough.director import Director
+from gridlens_core.walkthrough.kiosk import Kiosk
 from gridlens_core.walkthrough.scene import READS_STAY, WAS_RESET
 from gridlens_core.walkthrough.story import STORY_FILE, Story, Trigger, load_story, watched
 
@@ -37,6 +39,20 @@ def short(story: Story, acts: int = SAG + 1) -> dict[str, object]:
     steps = [[step.model_copy(update={"publish": step.publish and 1}) for step in act.steps] for act in story.acts]
     shortened = [act.model_copy(update={"steps": tuple(some)}) for act, some in zip(story.acts, steps, strict=True)]
     return {"acts": tuple(shortened[:acts])}
+
+
+Tables = Callable[[], dict[str, tuple[int, str]]]
+
+
+@pytest.fixture
+def local_tables(demo: Demo) -> Tables:
+    """All that the local database holds, but for the time at which each read came in."""
+    columns = {"meter_reads_electric": "meter_id, feeder_id, read_at, kwh, voltage"}
+
+    def look() -> dict[str, tuple[int, str]]:
+        return {name: rows for name, rows in checksums(demo.session.database.engine).items() if name not in columns}
+
+    return look
 
 
 @pytest.fixture
@@ -137,6 +153,74 @@ def test_going_back_and_jumping_give_the_state_a_straight_play_gives(director: D
         director.back()
         scene = director.wait()
     assert (scene.act, scene.done, demo.events(TENANT)) == (None, 0, [])
+
+
+def test_going_back_takes_back_what_came_since_without_a_reset(director: Director, local_tables: Tables) -> None:
+    demo = director.demo
+    play_to(director, THEFT)
+    there, rehearsed, resets = local_tables(), director.scene().expected, demo.resets[TENANT]
+    play_to(director, SAG)
+    demo.trigger(TENANT, event_request("comms-outage", feeder_id="FEEDER_2"))  # somebody clicks in between
+    demo.publish(TENANT)
+    director.jump(WHO)
+    assert director.wait().act == WHO
+    director.back()
+    scene = director.wait()
+    assert (scene.act, scene.share, scene.expected) == (THEFT, 1.0, rehearsed)
+    assert demo.resets[TENANT] == resets
+    assert local_tables() == there
+
+
+def test_where_somebody_else_went_back_further_the_acts_are_played_again(
+    demo: Demo, make_demo: Callable[..., Demo]
+) -> None:
+    director = at_once(demo, **short(load_story(demo.settings.data_dir)))
+    play_to(director, WHO)
+    straight = history(demo)
+    play_to(director, CREW)
+    other = make_demo(data_dir=demo.settings.data_dir)
+    other.reset(TENANT)
+    other.publish(TENANT, cycles=12)
+    director.back()
+    scene = director.wait()
+    assert (scene.act, scene.share) == (WHO, 1.0)
+    assert history(demo) == straight
+    director.stop()
+
+
+def test_a_loop_begins_again_after_the_last_act_and_waits_for_the_database_by_itself(
+    director: Director, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "LOOP_TRIES_AGAIN_S", 0.01)
+    publish, failed = director.demo.publish, []
+
+    def away_once(*args: object, **kwargs: object) -> object:
+        if not failed:
+            failed.append(True)
+            raise DatabaseUnavailableError
+        return publish(TENANT)
+
+    monkeypatch.setattr(director.demo, "publish", away_once)
+    director.loop(True)
+    director.wait_until(lambda scene: scene.act == SAG, 30)
+    scene = director.wait_until(lambda scene: scene.act == 0, 30)
+    assert (scene.act, scene.loops, scene.autopilot, scene.paused, scene.problem) == (0, True, True, False, "")
+    director.autopilot(False)
+    assert not director.wait().loops
+    assert Kiosk(director.demo.settings.data_dir).tenants() == []
+
+
+def test_a_loop_goes_on_after_a_restart(demo: Demo, make_demo: Callable[..., Demo]) -> None:
+    first = at_once(demo, rest_seconds=60.0)
+    first.loop(True)
+    first.wait_until(lambda scene: scene.act == 0, 20)
+    first.stop()
+    show = make_show(demo.settings, None, lambda _: str(demo.session.database.engine.url))
+    show.demo.session = demo.session
+    show.go_on_with_loops()
+    assert show.director(TENANT).wait_until(lambda scene: scene.act == 0, 20).loops
+    show.director(TENANT).loop(False)
+    show.director(TENANT).stop()
 
 
 def test_jumping_forward_plays_the_acts_between(director: Director) -> None:

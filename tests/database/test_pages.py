@@ -30,7 +30,7 @@ SECONDS = 60  # for one run of a page on a busy machine
 PAGES = ("control_room", "losses", "suspicious_meters", "field_operations", "cases", "worth", "events", "data_source")
 CONTROLS = ("trigger_theft", "trigger_voltage_sag", "trigger_comms_outage", "publish_cycle", "rehearse", "reset_demo")
 
-EVERY_PAGE = (*PAGES, "walkthrough", "time_lapse", "audience")
+EVERY_PAGE = (*PAGES, "walkthrough", "time_lapse", "audience", "presenter")
 SENT = {"Host": "localhost:8501", "Origin": "http://localhost:8501"}
 HARMLESS = ("check_again", "why_", "worth_back")  # look, and change nothing
 BUTTONS = (*CONTROLS, "auto_publish")
@@ -83,8 +83,9 @@ def figures_of(app: AppTest) -> list[tuple[str, str, str]]:
 
 
 def texts_of(app: AppTest) -> list[str]:
-    """The texts of a page, without those that tell how the database is now: the header's and the preflight's."""
-    of_now = ("Grid clock **", "database, live]", "passed: ", "blocked: ")
+    """The texts of a page, without those that tell how the database is now: the header's, the preflight's and those
+    of the check before the show."""
+    of_now = ("Grid clock **", "database, live]", "passed: ", "blocked: ", "check_circle:] ", "warning:] ")
     return [one.value for one in app.markdown if not any(words in shown(one.value) for words in of_now)]
 
 
@@ -172,6 +173,42 @@ def test_a_card_names_all_that_moved_it_and_not_the_drift_that_pulled_against_it
     assert sorted(change[3:].replace(" and ", ", ").split(", ")) == ["outage", "sag", "theft"]
 
 
+@pytest.mark.parametrize(
+    ("target", "meters"),
+    [pytest.param("Ring of 3", 3, id="ring of 3"), pytest.param("One customer", 1, id="one customer")],
+)
+def test_a_theft_may_be_aimed_at_a_ring_or_one_customer_and_a_second_click_adds_nothing(
+    show: Callable[..., AppTest], demo: Demo, target: str, meters: int
+) -> None:
+    app = show(demo)
+    app.selectbox(key="event_target").select(target).run()
+    for _ in range(2):
+        app.button(key="trigger_theft").click().run()
+    assert not app.exception
+    written = demo.events(TENANT)
+    assert len(written) == meters
+    assert {one.feeder_id for one in written} == {"FEEDER_7"}
+    assert len({one.meter_id for one in written} - {None}) == meters
+
+
+def test_a_preset_fills_the_panel_and_starts_in_one_click(show: Callable[..., AppTest], demo: Demo) -> None:
+    app = show(demo)
+    button(app, "preset_storm").click().run()
+    assert not app.exception
+    assert {(one.event_type, one.feeder_id) for one in demo.events(TENANT)} == {
+        ("comms-outage", "FEEDER_7"),
+        ("comms-outage", "FEEDER_8"),
+    }
+    button(app, "preset_bypass_at_a_workshop").click().run()
+    assert app.selectbox(key="event_feeder").value == "FEEDER_3"
+    assert (app.selectbox(key="event_target").value, app.slider(key="event_severity").value) == ("One customer", 80)
+    (theft,) = [one for one in demo.events(TENANT) if one.event_type == "theft"]
+    assert demo.desk.fleet(TENANT).customers[str(theft.meter_id)] == "workshop"
+    said = words_of(app)
+    assert "FEEDER_7 has no workshop; the next one is on FEEDER_3." in said
+    assert f"theft at a workshop ({theft.meter_id})" in said
+
+
 def test_end_now_ends_the_event_at_the_grid_clock(show: Callable[..., AppTest], demo: Demo) -> None:
     app = show(demo)
     app.button(key="trigger_comms_outage").click().run()
@@ -186,10 +223,18 @@ def test_reset_goes_back_to_the_baseline(show: Callable[..., AppTest], demo: Dem
     before, kpis = kpis_of(demo, TENANT)
     app = show(demo)
     app.button(key="trigger_theft").click().run()
-    app.button(key="reset_demo").click().run()
+    button(app, "reset_demo").click().run()
     assert not app.exception
     assert kpis_of(demo, TENANT) == (before, kpis)
     assert "Back to the baseline; 1 event ended." in words_of(app)
+
+
+def test_a_second_click_on_reset_is_not_a_second_reset(show: Callable[..., AppTest], demo: Demo) -> None:
+    app = show(demo)
+    clicked, resets = button(app, "reset_demo"), demo.resets[TENANT]
+    clicked.click().run()
+    clicked.click().run()
+    assert demo.resets[TENANT] == resets + 1
 
 
 def test_the_auto_button_follows_the_timer_whoever_starts_it(show: Callable[..., AppTest], demo: Demo) -> None:

@@ -155,7 +155,7 @@ def rehearsed(demo: Demo, disturbances: int, cycles: int = 2) -> Rehearsal:
 
     with demo.session.transaction() as connection:
         plan = Plan(demo.session.schema, demo.desk.fleet(TENANT), FROZEN, supply=True)
-        return rehearse(connection, plan, event, read, cycles)
+        return rehearse(connection, plan, [event], read, cycles)
 
 
 def test_a_cycle_in_between_makes_it_begin_again(demo: Demo) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -17,6 +17,7 @@ from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 import pages._audience_address
+import pages._cues
 import pages._data
 import pages._frame
 from gridlens_core.demo.demo import Demo
@@ -217,11 +218,71 @@ def test_a_second_click_on_next_is_not_a_second_act(served: Demo) -> None:
     assert director.wait().act == 0
 
 
+def test_the_presenters_page_says_what_comes_now_and_next(served: Demo) -> None:
+    page = opened("presenter.py")
+    assert "Before the first act" in words_of(page)
+    press(page, served, "cue_n")
+    said = words_of(page)
+    assert "All is quiet." in said
+    assert "Somebody takes energy on Quay." in said
+    assert "Views answer in" in said
+    press(page, served, "cue_n")
+    press(page, served, "cue_b")
+    assert on_stage().director(TENANT).scene().act == 0
+    before = served.desk.pulse(TENANT).grid_now
+    button(look(page), "cue_p").click().run()
+    button(look(page), "cue_t").click().run()
+    assert served.desk.pulse(TENANT).grid_now - before == timedelta(minutes=30)
+    assert [one.event_type for one in served.events(TENANT, active=True)] == ["theft"]
+
+
+def test_cues_pressed_twice_are_done_once(served: Demo) -> None:
+    seen = pages._data.news(TENANT)
+    page = opened("presenter.py")
+    for key in ("p", "t"):
+        clicked = button(page, f"cue_{key}")
+        clicked.click().run()
+        clicked.click().run()
+    assert served.desk.pulse(TENANT).grid_now - seen.pulse.grid_now == timedelta(minutes=30)
+    assert len(served.events(TENANT)) == 1
+
+
+def test_only_the_presenter_has_cues(served: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [one.type for one in opened("control_room.py").get("bidi_component")] != []
+    monkeypatch.setattr(pages._frame, "is_local_viewer", lambda: False)
+    locked = opened("presenter.py")
+    assert all(button(locked, f"cue_{key}").disabled for key in "nbpt")
+    mounted = []
+    monkeypatch.setattr(pages._cues, "_keys", lambda **_: mounted.append(True))
+    pages._cues.hotkeys()
+    assert mounted == []
+
+
+def test_the_loop_is_switched_on_the_page_and_said_to_the_audience(served: Demo) -> None:
+    page = opened("walkthrough.py")
+    button(page, "walk_kiosk").click().run()
+    on_stage().director(TENANT).wait_until(lambda scene: scene.act is not None, 20)
+    on_stage().director(TENANT).pause()
+    assert on_stage().director(TENANT).wait().loops
+    assert "All is quiet." in words_of(opened("audience.py"))
+    button(look(page), "walk_kiosk").click().run()
+    assert not on_stage().director(TENANT).wait().loops
+
+
+def test_a_second_click_on_replay_is_not_a_second_replay(served: Demo) -> None:
+    director = on_stage().director(TENANT)
+    director.next()
+    seen = director.wait().plays
+    director.replay(seen)
+    director.replay(seen)
+    assert director.wait().plays == seen + 1
+
+
 @pytest.mark.parametrize(
     "page",
     [
         *("control_room", "walkthrough", "time_lapse", "losses", "suspicious_meters", "field_operations", "events"),
-        *("cases", "worth", "data_source", "audience"),
+        *("cases", "worth", "data_source", "audience", "presenter"),
     ],
 )
 def test_a_name_full_of_signs_is_shown_as_it_is_on_every_page(
