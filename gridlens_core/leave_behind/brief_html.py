@@ -13,7 +13,7 @@ from gridlens_core.meters.events import colour_of
 
 TEMPLATE = "brief.html.j2"
 ENERGY_WIDTH, WATERFALL_WIDTH = 400, 300  # px; together the width of the printed page
-CHART_HEIGHT, LOW_CHART_HEIGHT = 124, 118  # px; lower where the table of events is long
+CHART_HEIGHT, LOW_CHART_HEIGHT = 112, 108  # px; lower where the table of events is long
 GRID = territory_svg.Frame(ENERGY_WIDTH + WATERFALL_WIDTH, 140, 9.5, live=False)
 FEW_EVENTS = 3
 

@@ -32,7 +32,7 @@ async def start():
         return sorted(name for name in new if name.split(".")[0] not in sys.stdlib_module_names)
 
 def look_at_everything():
-    from pages import _data
+    from pages import _data, _worth
     demo, (tenant,) = app.show.demo, app.show.demo.settings.tenants
     for number, kind in enumerate(("theft", "voltage-sag", "comms-outage"), start=1):
         where = {"feeder_id": f"FEEDER_{number}", "severity": 0.7, "duration_minutes": 60}
@@ -48,8 +48,9 @@ def look_at_everything():
             browser.button(key="why_loss_pct").click().run()
             browser.button(key="rehearse").click().run()
         assert not browser.exception, (page, browser.exception)
-    _data.brief_html(demo.desk.known(tenant))
-    _data.brief_slides(demo.desk.known(tenant))
+    at = demo.desk.known(tenant)
+    _data.brief_html(at, _worth.saved(at))
+    _data.brief_slides(at, _worth.saved(at))
 
 print(json.dumps(asyncio.run(start())))
 """
