@@ -8,9 +8,10 @@ import streamlit as st
 
 from gridlens_core import words
 from gridlens_core.database.schema import OVERVIEW, SUSPICIOUS
-from gridlens_core.explanation.detection import Score, session_score
+from gridlens_core.explanation.detection import Score, is_voltage_issue, session_score
 from gridlens_core.explanation.moment import Moment
 from gridlens_core.explanation.receipts import Receipt
+from gridlens_core.meters.fleet import natural_key
 from pages import _charts, _data, _explain, _frame, _look, _tables
 
 ISSUE_LOOK = {
@@ -44,7 +45,7 @@ def suspicious() -> None:
         for issue, (word, _) in looks.items():
             st.metric(_look.plain(f"For {word}"), words.count(issues[issue]), border=True)
     with st.container(border=True):
-        st.markdown("**Meters named by day** :gray[as of each day's last two intervals; today is pale]")
+        st.markdown("**Meters named by day** :gray[as of each day's last interval; today is pale]")
         per_day = Counter((row["day"], str(row.get("issue"))) for row in rows)
         series = [
             _charts.DaySeries(word, days, [per_day[day, issue] for day in days], colour)
@@ -53,10 +54,17 @@ def suspicious() -> None:
         _charts.show(_charts.days(series, "meters", 240), "named_days", "Meters named by day and issue")
     with st.container(border=True):
         st.markdown("**Named now, and why** :gray[the view cannot see the events]")
-        if not named:
-            st.caption(
-                "Nobody is named. A meter is named when its feeder loses more than usual, or its voltage is low."
+        suspected = at.suspected
+        by_meter = {row.get("feeder_id") for row in named if not is_voltage_issue(str(row.get("issue")))}
+        for feeder_id in sorted(suspected.keys() - by_meter, key=natural_key):
+            st.markdown(
+                _look.plain(f"{suspected[feeder_id]}. Its meters are named when their reads tell whose loss it is.")
             )
+        if not named:
+            if not suspected:
+                st.caption(
+                    "Nobody is named. A meter is named when it explains what its feeder loses, or its voltage is low."
+                )
             return
         _tables.show(
             [row | {"issue": looks[str(row.get("issue"))][0]} for row in named],

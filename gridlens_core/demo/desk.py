@@ -188,7 +188,8 @@ class KpiDesk:
         moment.fleet.check_target(None, meter_id)
         view = moment.schema.views.get(SUSPICIOUS)
         rows = by_role(view, moment.rows[SUSPICIOUS]) if view is not None else []
-        told = Told({row["meter_id"]: row.get("evidence") for row in rows}, moment.site.rule_is_known)
+        by_meter = {row["meter_id"]: row.get("evidence") for row in rows}
+        told = Told(by_meter, moment.suspected, moment.site.rule_is_known)
         with self._session.transaction(read_only=True) as connection:
             found = moment.site.expected(connection, moment.schema, moment.fleet, meter_id, moment.grid_now)
         return meter_evidence(meter_id, found, moment.fleet, moment.kpis, moment.grid_now, told)

@@ -23,18 +23,19 @@ from gridlens_core.meters.profiles import QUARTERS_PER_DAY, SLOT_MINUTES, local_
 
 EVIDENCE_HOURS = 24
 RECENT = timedelta(hours=1)  # what a sentence speaks of
-NAMED_UNDER = 0.85  # of expected: the local view's threshold
 
 
 @dataclass(frozen=True)
 class Told:
-    """What the suspicious-meters view says besides the names.
+    """What the views say besides the names.
 
-    by_meter : its own evidence by meter
+    by_meter : the suspicious-meters view's own evidence by meter
+    by_feeder : why a theft is suspected on a feeder, where one is
     rule_is_known : the view is GridLens's own, so that it can be said why a meter is not named
     """
 
     by_meter: Mapping[str, str | None]
+    by_feeder: Mapping[str, str]
     rule_is_known: bool
 
 
@@ -165,18 +166,21 @@ def _sentence(
     if not told.rule_is_known:
         return f"{meter_id} is not named: {facts}. This database's view has a rule of its own."
     feeder_id = _feeder_of(fleet, meter_id)
+    if feeder_id not in told.by_feeder:
+        return (
+            f"{meter_id} is not named: {facts}, and {feeder_id} lost no more lately than its conductors explain. "
+            "A drop without a loss on the feeder is an empty home."
+        )
     beside = sum(
         feeder == feeder_id and meter in named and not is_voltage_issue(named[meter])
         for meter, feeder in zip(fleet.meter_ids, fleet.feeder_ids, strict=True)
     )
     if not beside:
         return (
-            f"{meter_id} is not named: {facts}, and {feeder_id} lost no more lately than its conductors explain. "
-            "A drop without a loss on the feeder is an empty home."
+            f"{meter_id} is not named: {facts}. {told.by_feeder[feeder_id]}, but the reads do not tell yet "
+            "whose meters it was."
         )
-    if expected and recorded >= NAMED_UNDER * expected:
-        return f"{meter_id} is not named though {words.plural(beside, 'meter')} of {feeder_id} are: {facts}."
     return (
-        f"{meter_id} is not named though {words.plural(beside, 'meter')} of {feeder_id} are: {facts}, but the deeper "
-        "drops of those already explain what the feeder lost."
+        f"{meter_id} is not named though {words.plural(beside, 'meter')} of {feeder_id} are: {facts}, but the loss "
+        "does not follow its reads."
     )

@@ -16,7 +16,7 @@ from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, day_start, local_day
 from gridlens_core.clock import grid_now as grid_clock
 from gridlens_core.database.event_log import latest_events
 from gridlens_core.database.reads import Read, reads_of
-from gridlens_core.database.schema import KPI_VIEWS, Schema
+from gridlens_core.database.schema import FEEDER_LOSS, KPI_VIEWS, Schema
 from gridlens_core.explanation.days import ClosedDays
 from gridlens_core.explanation.energy import FeederInterval, times_of
 from gridlens_core.explanation.kpis import Kpis, ViewRows, kpis_from
@@ -110,6 +110,13 @@ class Moment:
     def todays(self) -> list[Event]:
         """Events whose window touches the running day up to the grid clock."""
         return [one for one in self.events if one.overlaps(self.midnight, self.grid_now)]
+
+    @property
+    def suspected(self) -> dict[str, str]:
+        """Why a theft is suspected on a feeder, by feeder; {} where the views are not GridLens's own."""
+        if not self.site.rule_is_known:
+            return {}
+        return {str(row["feeder_id"]): str(row["evidence"]) for row in self.rows[FEEDER_LOSS] if row["evidence"]}
 
     @property
     def is_being_measured(self) -> bool:

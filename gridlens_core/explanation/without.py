@@ -24,6 +24,7 @@ from gridlens_core.meters.fleet import Fleet
 from gridlens_core.meters.noise import Flags
 from gridlens_core.meters.profiles import Ints
 from gridlens_core.publishing import baseline
+from gridlens_core.publishing.detecting import detect
 
 FILE = "put_right.sql"
 MWH_PER_KWH, DV_PER_V = 1_000_000, 10
@@ -242,6 +243,7 @@ def _put(
     midnight: datetime,
 ) -> list[_Values]:
     """Brings the reads of every stretch to a stage; changes only those that differ, and returns what they are now."""
+    touched: set[str] = set()
     of_earlier_days: set[str] = set()
     targets = [stretch.stages[stage] for stretch in stretches]
     for stretch, now, target in zip(stretches, current, targets, strict=True):
@@ -251,10 +253,13 @@ def _put(
         _write(connection, "remove_reads", stretch, target, now.sent & ~target.sent)
         earlier = differs[:, [moment <= midnight for moment in stretch.span.read_times]].any(axis=1)
         of_earlier_days |= {stretch.fleet.feeder_ids[row] for row in np.flatnonzero(earlier)}
+        touched |= {stretch.fleet.feeder_ids[row] for row in np.flatnonzero(differs.any(axis=1))}
+    fleet = stretches[0].fleet
+    today = local_day(midnight + timedelta(seconds=1), fleet.timezone)
     if of_earlier_days:
-        fleet = stretches[0].fleet
-        today = local_day(midnight + timedelta(seconds=1), fleet.timezone)
         baseline.relearn_expectations(connection, fleet.tenant_id, today, sorted(of_earlier_days))
+    if touched - of_earlier_days:
+        detect(connection, fleet.tenant_id, today, sorted(touched - of_earlier_days))
     return targets
 
 

@@ -115,7 +115,7 @@ class Lattice:
         volts = self._volts[rows]
         known = ~np.isnan(volts)
         voltage_dv[meter[known], at[known]] = np.rint(10 * volts[known]).astype(np.int64)
-        return Reads(fleet, span, honest_wh, mwh, voltage_dv, sent, supply_wh(fleet, honest_wh, span.minutes), due)
+        return Reads(fleet, span, honest_wh, mwh, voltage_dv, sent, supply_wh(fleet, honest_wh, span), due)
 
 
 def _usual_wh(plan: Plan) -> Ints:

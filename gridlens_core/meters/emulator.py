@@ -16,9 +16,9 @@ from gridlens_core.meters.events import Event
 from gridlens_core.meters.fleet import Fleet
 from gridlens_core.meters.gaps import MISSING_SHARE, background_missing
 from gridlens_core.meters.load_model import technical_loss_wh
-from gridlens_core.meters.noise import Flags
+from gridlens_core.meters.noise import NORMAL, Flags, counter_hash, field
 from gridlens_core.meters.patterns import YEARLY_SHARE, Pattern, weights
-from gridlens_core.meters.profiles import QUARTERS_PER_DAY, SLOT_MINUTES, Floats, Ints
+from gridlens_core.meters.profiles import QUARTERS_PER_DAY, SLOT_MINUTES, Floats, Ints, quantised
 from gridlens_core.meters.voltage_limits import NOMINAL_V, SAG_BAND
 
 # A voltage sag, in tenths of a volt on a 120 V base.
@@ -27,6 +27,10 @@ SAG_DEPTH_DV = 53
 SAG_SPREAD_DV = 3  # meters keep part of their honest spread around the sagged level
 SAG_REFERENCE_DV = 1210
 SAG_LIMITS_DV = (round(10 * SAG_BAND[0] * NOMINAL_V), round(10 * SAG_BAND[1] * NOMINAL_V) - 1)  # 108.0 to 113.9 V
+
+# The substation's meters are of class 0.2 (IEC 62053-22): within so much of the energy.
+SUPPLY_CLASS = 0.002
+SUPPLY_ERROR = quantised(np.clip(SUPPLY_CLASS / 2 * NORMAL, -SUPPLY_CLASS, SUPPLY_CLASS))
 
 # A week of each season stands for a year; any year would do, for the model knows none.
 SEASON_WEEKS = tuple(datetime(2025, month, day, tzinfo=UTC) for month, day in ((1, 13), (4, 14), (7, 14), (10, 13)))
@@ -65,7 +69,7 @@ class Reads:
     recorded_mwh : energy the meter recorded [mWh, a millionth of a kWh]
     voltage_dv : mean service voltage [tenths of a volt]
     sent : whether the read arrives at all
-    supplied_wh : (n_feeders, n_intervals) energy the substation put into each feeder [Wh]
+    supplied_wh : (n_feeders, n_intervals) energy the substation's meters report to have put into each feeder [Wh]
     due : whether a read was due at all; None where all were
     """
 
@@ -111,7 +115,7 @@ def emulate(fleet: Fleet, span: Span, events: Sequence[Event], missing_share: fl
             voltage_dv[where] = np.minimum(voltage_dv[where], sagged_dv(honest_dv[where], event.fraction, nominal_v))
         elif event.event_type == "comms-outage":
             sent[where] = False
-    return Reads(fleet, span, honest_wh, recorded_mwh, voltage_dv, sent, supply_wh(fleet, honest_wh, span.minutes))
+    return Reads(fleet, span, honest_wh, recorded_mwh, voltage_dv, sent, supply_wh(fleet, honest_wh, span))
 
 
 def honest_intervals(fleet: Fleet, span: Span) -> tuple[Ints, Ints]:
@@ -144,10 +148,23 @@ def _mean_voltage(voltage: Ints, edges: Ints) -> Ints:
     return np.asarray((2 * sums + length) // (2 * length), dtype=np.int64)
 
 
-def supply_wh(fleet: Fleet, honest_wh: Ints, interval_minutes: int) -> Ints:
-    """(n_feeders, n_intervals) honest energy of each feeder's meters plus its technical loss [Wh]."""
+def supply_wh(fleet: Fleet, honest_wh: Ints, span: Span) -> Ints:
+    """(n_feeders, n_intervals) honest energy of each feeder's meters plus its technical loss, as the substation's meter
+    measures it [Wh]."""
     delivered = fleet.sum_by_feeder(honest_wh)
-    return delivered + feeder_loss_wh(fleet, delivered, interval_minutes)
+    flowed = delivered + feeder_loss_wh(fleet, delivered, span.minutes)
+    return flowed + np.rint(flowed * supply_error(fleet, span)).astype(np.int64)
+
+
+def supply_error(fleet: Fleet, span: Span) -> Floats:
+    """(n_feeders, n_intervals) by how much of itself the substation's meter misstates each feeder's energy: that of
+    the slot in which the interval ends. Each slot has its own error, which is harder to see through than a real
+    meter's, most of which stays the same."""
+    slots = _last_slots(span)
+    of_feeder = fleet.traits.feeder_index[np.unique(fleet.feeder_index, return_index=True)[1]]
+    keys = fleet.traits.feeder_keys[of_feeder]
+    hashes = counter_hash(keys, "supply_meter", int(slots[0]), int(slots[-1] - slots[0]) + 1)
+    return SUPPLY_ERROR[field(hashes, 0)][:, slots - slots[0]]
 
 
 def feeder_loss_wh(fleet: Fleet, delivered_wh: Ints, interval_minutes: int) -> Ints:
@@ -219,11 +236,15 @@ def yearly_share(fleet: Fleet, chosen: Flags, pattern: Pattern) -> Floats:
 
 def _missing(fleet: Fleet, span: Span, share: float) -> Flags:
     """(n_meters, n_intervals) whether the read of the slot in which the interval ends is missing."""
-    first_minute = _minutes(span.start)
-    ends = first_minute + span.minutes * np.arange(1, span.count + 1) - 1
-    slots = ends // SLOT_MINUTES
+    slots = _last_slots(span)
     missing = background_missing(fleet.traits, int(slots[0]), int(slots[-1] - slots[0]) + 1, share)
     return np.asarray(missing[:, slots - slots[0]], dtype=bool)
+
+
+def _last_slots(span: Span) -> Ints:
+    """(n_intervals,) the slot in which each interval ends."""
+    ends = _minutes(span.start) + span.minutes * np.arange(1, span.count + 1) - 1
+    return np.asarray(ends // SLOT_MINUTES, dtype=np.int64)
 
 
 def _minutes(moment: datetime) -> int:

@@ -13,6 +13,7 @@ from gridlens_core.clock import as_utc
 from gridlens_core.database.queries import EVENTS_MIGRATION, blocks, query
 from gridlens_core.meters.emulator import Reads, Span
 from gridlens_core.meters.fleet import Fleet
+from gridlens_core.publishing.detecting import DETECTION, detect
 
 TABLES, THRESHOLDS, ROLLUPS = "local/tables.sql", "local/thresholds.sql", "local/rollups.sql"
 VIEWS, QUERIES = "local/views.sql", "local/queries.sql"
@@ -140,8 +141,8 @@ def learn_some(connection: sa.Connection, tenant_id: str, day: date, feeder_ids:
 def relearn_expectations(connection: sa.Connection, tenant_id: str, day: date, feeder_ids: Sequence[str]) -> None:
     """The estimation for `day` once more, for these feeders alone, where reads of the days before have changed.
 
-    The result is what `learn_expectations` would have written from the changed reads. A day for which
-    nothing was learned yet is left alone.
+    The result is what `learn_expectations` would have written from the changed reads, and what is detected by it. A
+    day for which nothing was learned yet is left alone.
     """
     if _is_learned(connection, tenant_id, day):
         tenant_day = {"tenant_id": tenant_id, "day": day}
@@ -150,6 +151,7 @@ def relearn_expectations(connection: sa.Connection, tenant_id: str, day: date, f
             connection.execute(query(QUERIES, f"forget_{table}_expectations"), parameters)
         while learn_some(connection, tenant_id, day, feeder_ids):
             pass
+        detect(connection, tenant_id, day, feeder_ids)
 
 
 def _is_learned(connection: sa.Connection, tenant_id: str, day: date) -> bool:
@@ -173,6 +175,9 @@ def forget_after(connection: sa.Connection, tenant_id: str, moment: datetime, da
     """Takes the local history back to `moment`, which lies on local day `day`; the roll-ups follow by triggers."""
     for name in ("forget_reads_after", "forget_supply_after"):
         connection.execute(query(QUERIES, name), {"tenant_id": tenant_id, "moment": moment})
+    parameters = {"tenant_id": tenant_id, "moment": moment, "day": day}
+    connection.execute(query(DETECTION, "forget_findings_after"), parameters)
     for table in ("meter", "feeder_hour", "feeder"):
         name = f"forget_{table}_expectations_after"
         connection.execute(query(QUERIES, name), {"tenant_id": tenant_id, "day": day})
+    detect(connection, tenant_id, day)

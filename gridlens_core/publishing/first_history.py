@@ -22,6 +22,7 @@ from gridlens_core.meters.fleet import Fleet
 from gridlens_core.meters.profiles import Ints
 from gridlens_core.publishing import baseline
 from gridlens_core.publishing.bulk import copy_reads, copy_rows
+from gridlens_core.publishing.detecting import detect
 
 HOURS = 24
 LOST_AT_MOST_PCT = 6
@@ -65,6 +66,7 @@ class FirstHistory:
         copy_reads(connection, reads)
         self._write_roll_up(connection, day, reads, mean_nw)
         connection.exec_driver_sql("SET LOCAL session_replication_role TO DEFAULT")
+        detect(connection, self._fleet.tenant_id, day)
         self._add(day, reads)
         self.end = span.end
 

@@ -23,6 +23,7 @@ from gridlens_core.meters.events import Event
 from gridlens_core.meters.fleet import Fleet
 from gridlens_core.publishing import baseline
 from gridlens_core.publishing.bulk import copy_reads
+from gridlens_core.publishing.detecting import detect
 from gridlens_core.publishing.safe_insert import insert_reads
 
 DEFAULT_BATCH_ROWS = 100_000
@@ -159,7 +160,9 @@ def publish_span(connection: sa.Connection, schema: Schema, fleet: Fleet, span: 
     if baseline.has_reads(connection, fleet.tenant_id, span):
         return write_reads(connection, schema, reads, supply=True)
     _report_supply(connection, reads)
-    return copy_reads(connection, reads)
+    written = copy_reads(connection, reads)
+    _detect(connection, reads)
+    return written
 
 
 def write_reads(
@@ -176,7 +179,9 @@ def write_reads(
     if supply:
         _report_supply(connection, reads)
     inserted = insert_reads(connection, schema, reads, batch_rows)
-    if not supply:
+    if supply:
+        _detect(connection, reads)
+    else:
         connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")  # what fails fails here, not at the commit
     return inserted
 
@@ -224,6 +229,11 @@ def _report_supply(connection: sa.Connection, reads: Reads) -> None:
     day = local_day(reads.span.read_times[0], reads.fleet.timezone)
     baseline.learn_expectations(connection, reads.fleet.tenant_id, day)
     baseline.record_supply(connection, reads)
+
+
+def _detect(connection: sa.Connection, reads: Reads) -> None:
+    """The detection job of a local database, after the reads."""
+    detect(connection, reads.fleet.tenant_id, local_day(reads.span.end, reads.fleet.timezone))
 
 
 def local_days(start: datetime, end: datetime, minutes: int, timezone: str) -> Iterator[Span]:

@@ -44,6 +44,7 @@ DELETE FROM public.meter_energy_to_date WHERE tenant_id = :tenant_id;
 DELETE FROM public.meter_expectation WHERE tenant_id = :tenant_id;
 DELETE FROM public.feeder_hour_expectation WHERE tenant_id = :tenant_id;
 DELETE FROM public.feeder_expectation WHERE tenant_id = :tenant_id;
+DELETE FROM public.detection_findings WHERE tenant_id = :tenant_id;
 DELETE FROM public.meters WHERE tenant_id = :tenant_id;
 DELETE FROM public.ami_events WHERE tenant_id = :tenant_id;
 DELETE FROM public.estimated_reads WHERE tenant_id = :tenant_id;

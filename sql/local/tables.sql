@@ -114,6 +114,19 @@ CREATE TABLE IF NOT EXISTS public.meter_energy_to_date (
 ALTER TABLE public.meter_energy_to_date ALTER COLUMN hours SET STATISTICS 0, ALTER COLUMN kwh SET STATISTICS 0,
   ALTER COLUMN minutes SET STATISTICS 0;
 
+-- What the detection job found as of an interval: a feeder that loses more than is explained (meter_id is null), and
+-- meters that explain it. The views show what was found as of a day's last interval.
+CREATE TABLE IF NOT EXISTS public.detection_findings (
+  tenant_id  text NOT NULL,
+  day        date NOT NULL,
+  read_at    timestamptz NOT NULL,
+  feeder_id  text NOT NULL,
+  meter_id   text,
+  confidence numeric(3,2) NOT NULL,
+  evidence   text NOT NULL,
+  UNIQUE NULLS NOT DISTINCT (tenant_id, day, read_at, feeder_id, meter_id)
+);
+
 -- name: older_tables
 -- Tables of an earlier version: expectations stood hour by hour, some as rounded numbers, their sums by feeder were not
 -- kept, no read could be under zero, and the key of the reads led with the meter. Days and hours are worked out anew: they follow the time zone,

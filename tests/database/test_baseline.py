@@ -52,6 +52,7 @@ def test_it_makes_the_events_table_of_the_contract(
     found = catalogue(database.engine)
     assert {what for kind, what in found if kind == "relation" and what.startswith("r ")} == {
         "r ami_events",
+        "r detection_findings",
         "r feeder_expectation",
         "r feeder_hour_expectation",
         "r feeder_interval_reads",

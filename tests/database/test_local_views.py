@@ -29,7 +29,7 @@ from gridlens_core.publishing.seeding import local_fleet, prepare_local
 from gridlens_core.settings import Settings
 
 ZONE = "America/Chicago"
-STEPS = ("v_feeder_interval", "v_feeder_balance", "local_thresholds")
+STEPS = ("v_feeder_interval", "v_feeder_latest", "local_thresholds")
 QUARTER = timedelta(minutes=15)
 MIDNIGHT = day_start(date(2026, 11, 18), ZONE)
 # Grid times at which events begin, in the order a history grows: the night and the morning are the next day's.

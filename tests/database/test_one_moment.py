@@ -20,7 +20,7 @@ from gridlens_core.explanation.moment import Moment
 from gridlens_core.leave_behind.brief import brief_of
 
 
-def slow_down(demo: Demo, seconds: float, view: str = "v_kpi_suspicious_meters_daily") -> None:
+def slow_down(demo: Demo, seconds: float, view: str = "v_kpi_electric_overview_daily") -> None:
     """Makes one of the local views take so long, whatever it is asked."""
     with demo.session.transaction() as connection:
         definition = connection.execute(
@@ -119,7 +119,7 @@ def test_where_the_views_do_not_answer_nothing_is_said_for_new(
     monkeypatch.setattr("gridlens_core.demo.desk.ANSWER_PATIENCE_S", 0.2)
     demo = make_demo()
     demo.desk.fresh(TENANT)
-    slow_down(demo, 2.0)
+    slow_down(demo, 4.0)
     demo.publish(TENANT)
     with pytest.raises(DatabaseBusyError, match="earlier moment"):
         demo.desk.fresh(TENANT)

@@ -259,9 +259,9 @@ def test_going_back_and_on_again_is_as_if_nothing_had_been(local: Database) -> N
 # What an earlier version left: no roll-ups, expectations as rounded numbers, days written out in the table.
 OLDER = """
     DROP VIEW v_kpi_fieldops_daily, v_kpi_suspicious_meters_daily, v_kpi_electric_overview_daily,
-      v_kpi_electric_feeder_loss_daily, v_feeder_balance, v_feeder_interval, local_thresholds;
+      v_kpi_electric_feeder_loss_daily, v_feeder_latest, v_feeder_interval, local_thresholds;
     DROP FUNCTION roll_up, roll_up_truncated, forget_energy CASCADE;
-    DROP TABLE feeder_interval_reads, feeder_hour_expectation, meter_energy_to_date;
+    DROP TABLE feeder_interval_reads, feeder_hour_expectation, meter_energy_to_date, detection_findings;
     ALTER TABLE feeder_supply
       ALTER COLUMN day  SET EXPRESSION AS ((read_at AT TIME ZONE 'America/Chicago')::date),
       ALTER COLUMN hour SET EXPRESSION AS (0);
@@ -277,6 +277,7 @@ OLDER = """
     DROP INDEX meter_reads_electric_by_feeder;
     CREATE INDEX meter_reads_electric_by_time ON meter_reads_electric (tenant_id, read_at, feeder_id);
     CREATE VIEW v_feeder_interval AS SELECT s.day, x.mean_kw FROM feeder_supply s CROSS JOIN meter_expectation x;
+    CREATE VIEW v_feeder_balance AS SELECT * FROM v_feeder_interval;
     CREATE VIEW v_kpi_electric_overview_daily AS SELECT * FROM v_feeder_interval;
     COMMENT ON VIEW v_kpi_electric_overview_daily IS 'an older version';
 """

@@ -69,6 +69,7 @@ class Twins:
         if moment.measured is not None:
             assert moment.measured.path[0] is not None
             assert moment.measured.path[0].feeder_loss_pct == other.kpis.feeder_loss_pct
+            assert moment.measured.path[0].named == other.kpis.named
         return moment
 
 

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from gridlens_core.clock import INTERVAL_MINUTES
 from gridlens_core.errors import BadInputError
-from gridlens_core.meters.emulator import Reads, Span, emulate, feeder_loss_wh, honest_intervals, sagged_dv
+from gridlens_core.meters.emulator import (
+    Reads,
+    Span,
+    emulate,
+    feeder_loss_wh,
+    honest_intervals,
+    sagged_dv,
+    supply_error,
+)
 from gridlens_core.meters.events import EVENT_TYPES, Event
 from gridlens_core.meters.fleet import Fleet, synthetic_fleet
 from gridlens_core.meters.gaps import background_missing
@@ -65,10 +73,26 @@ def test_supply_is_the_honest_energy_and_the_technical_loss() -> None:
         mean = FLEET.traits.mean_wh_per_slot[on(feeder)].sum()
         shares = tuple(float(of_feeder[number, 0]) for of_feeder in FLEET.loss_shares)
         loss = technical_loss_wh(mean, delivered, 1.0, shares)
-        assert np.array_equal(supplied, delivered + loss)
+        error = supply_error(FLEET, HONEST.span)[number]
+        assert np.array_equal(supplied, delivered + loss + np.rint((delivered + loss) * error))
         assert np.array_equal(feeder_loss_wh(FLEET, FLEET.sum_by_feeder(HONEST.honest_wh), 15)[number], loss)
     assert (lost_wh(HONEST) > 0).all()
     assert np.array_equal(HONEST.supplied_wh.sum(), HONEST.honest_wh.sum() + lost_wh(HONEST).sum())
+
+
+def test_the_substation_s_meters_are_of_class_0_2() -> None:
+    month = supply_error(FLEET, Span(FROZEN, 15, 96 * 30))
+    assert np.abs(month).max() <= 0.002
+    assert 0.0008 < month.std() < 0.001
+    assert np.abs(month.mean(axis=1)).max() < 0.0001
+    assert np.abs(np.corrcoef(month)[np.triu_indices(len(month), 1)]).max() < 0.1
+
+
+def test_the_error_of_a_supply_is_the_same_whoever_else_is_asked_about() -> None:
+    span = Span(FROZEN, 15, 8)
+    alone = FLEET.take(FLEET.feeder_index == 1)
+    assert np.array_equal(supply_error(alone, span), supply_error(FLEET, span)[1:2])
+    assert np.array_equal(supply_error(FLEET, Span(span.start, 60, 2)), supply_error(FLEET, span)[:, 3::4])
 
 
 @pytest.mark.parametrize("minutes", INTERVAL_MINUTES)

@@ -19,7 +19,16 @@ CORE_FILES = [path for path in sorted(CORE.rglob("*.py")) if path.name != "__ini
 SOURCES = [*CORE_FILES, ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))]
 FOLDERS = {path.parent.name for path in CORE.glob("*/__init__.py")}
 FACES = {"api", "walkthrough", "leave_behind", "preflight"}
-BELOW_THE_FACES = ("demo", "display", "loading", "explanation", "publishing", "database", "meters")  # from the top down
+BELOW_THE_FACES = (
+    "demo",
+    "display",
+    "loading",
+    "explanation",
+    "publishing",
+    "database",
+    "detection",
+    "meters",
+)  # from the top down
 READERS = {"source", "gathered", "said", "names", "numbers", "times", "zones", "tables", "nem12", "green_button"}
 LOOSE_FILES = {"errors", "clock", "settings", "words", "colours"}  # of the root; they import nothing but each other
 TOP_FILES = {"show", "__main__"}  # of the root; they put together what is below them
@@ -57,7 +66,7 @@ def reachable_from(room: str) -> set[str]:
     """What a folder or a file of the root may import from."""
     if room in LOOSE_FILES:
         return LOOSE_FILES
-    if room == "meters":
+    if room in ("meters", "detection"):
         return LOOSE_FILES
     if room in FACES:
         return LOOSE_FILES | set(BELOW_THE_FACES)
@@ -83,6 +92,13 @@ def test_readers_of_files_know_no_database(name: str) -> None:
     assert ours <= READERS
     assert rooms_of(CORE / "loading" / f"{name}.py") <= LOOSE_FILES
     assert not {one.split(".")[0] for one in names} & {"sqlalchemy", "psycopg2"}
+
+
+@pytest.mark.parametrize("path", sorted((CORE / "detection").glob("*.py")), ids=lambda path: path.stem)
+def test_detection_knows_neither_events_nor_a_database(path: Path) -> None:
+    ours = {one for one in imported(path) if one.startswith("gridlens_core.")}
+    assert all(one.startswith("gridlens_core.detection") for one in ours)
+    assert not {one.split(".")[0] for one in imported(path)} & {"sqlalchemy", "psycopg2"}
 
 
 def test_no_two_modules_need_each_other() -> None:
