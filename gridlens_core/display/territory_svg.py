@@ -213,7 +213,7 @@ def _named(
     lines = [f"{name} {loss}"] if not events else [*_told(room, feeder, name, events)]
     wide = max(len(line) for line in lines) * LETTER_WIDTH * letters + 2 * PADDING * letters
     tall = len(lines) * LINE_HEIGHT * letters + PADDING * letters
-    left = 8 if aside > 0.5 else -wide - 8 if aside < -0.5 else -wide / 2
+    left = aside * (wide / 2 + 8) - wide / 2  # the further aside, the further out, so that neighbours keep apart
     top = 6 if down > 0.5 else -tall - 6 if down < -0.5 else -tall / 2
     colour = {"style": f"{_at(*end.tolist())};--event:{events[-1].event.kind.colour}" if events else _at(*end.tolist())}
     group = _add(
