@@ -1,5 +1,6 @@
 // The presenter's hotkeys: tells the server which key was pressed, and what the presenter saw then. `?` shows them.
 const TYPED_INTO = "input:not([type=range], [type=checkbox], [type=radio], [type=button]), textarea, select, [contenteditable], [role=textbox]";
+const DOUBLE_MS = 600; // a second press of a key within this time is a slip of the finger
 const known = new WeakMap();
 
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -38,6 +39,8 @@ class Hotkeys {
     if (event.key === "?") { this.dialog.open ? this.dialog.close() : this.dialog.showModal(); return; }
     const key = event.key.toLowerCase();
     if (!this.keys.has(key) || this.dialog.open || document.querySelector("[role=dialog]")) return;
-    this.report({ key, seen: this.keys.get(key), at: performance.now() });
+    const now = performance.now(), again = this.last?.key === key && now - this.last.at < DOUBLE_MS;
+    this.last = { key, at: now };
+    if (!again) this.report({ key, seen: this.keys.get(key), at: now });
   }
 }
