@@ -74,7 +74,7 @@ def test_a_theft_is_a_case_from_the_first_name_and_is_decided_step_by_step(serve
     assert case.a_year_kwh == receipt.truth.kwh_a_year
     said = words_of(page)
     assert f"{words.dollars(receipt.usd)} lost so far (ground truth of the emulator)" in said
-    assert "with unexplained loss on FEEDER_7" in said
+    assert "all meters of FEEDER_7 record 70 % too little" in said
     assert "A dispatch is due: a truck roll costs $250 to $1,000" in said
     assert (metric(page, "Open"), metric(page, "Confirmed"), metric(page, "Recovered")) == ("1", "0", "$0.00")
 
