@@ -89,8 +89,7 @@ class KpiDesk:
 
     def forget(self, tenant_id: str | None = None, *, after: datetime | None = None) -> None:
         """Drops what was learned of a tenant, or of all; what was seen up to a grid time `after` stays."""
-        chosen = self._session.tenants.names if tenant_id is None else (tenant_id,)
-        for one in chosen:
+        for one in self._session.tenants.names if tenant_id is None else (tenant_id,):
             self._moments.forget(one)
             with self._lock:
                 known = self._tenants.pop(one, None)
