@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gridlens_core.detection.balance import UNREAD_TIMES, Balance, Floats, last_run, losing_since, quiet_since
+from gridlens_core.detection.balance import UNREAD_TIMES, Balance, Flags, Floats, last_run, losing_since, quiet_since
 from gridlens_core.detection.few_meters import Problem, Suspicion, explain
 
 # All of a feeder: the loss is the same share of what it recorded, and so large a share of the supply.
@@ -150,9 +150,7 @@ def _silent(day: FeederDay) -> list[Finding]:
     """Meters that record nothing any more since the loss began, where what is expected of them explains it."""
     began = {row: _silent_since(day.recorded[row]) for row in range(len(day.meter_ids))}
     lossy = day.balance.lossy
-    rows = [
-        row for row, at in began.items() if at is not None and lossy[at : at + 2].any() and lossy[at:].mean() >= 0.5
-    ]
+    rows = [row for row, at in began.items() if at is not None and _began_with(lossy, at)]
     if not rows:
         return []
     first = min(at for row in rows if (at := began[row]) is not None)
@@ -167,6 +165,11 @@ def _silent(day: FeederDay) -> list[Finding]:
         Finding(day.feeder_id, day.meter_ids[row], confidence, f"recorded 0.00 of {should[row]:.2f} {evidence}")
         for row in rows
     ]
+
+
+def _began_with(lossy: Flags, at: int) -> bool:
+    """Whether a loss that goes on began with this interval or the next; what was lost before is somebody else's."""
+    return bool(not lossy[max(at - 2, 0) : at].any() and lossy[at : at + 2].any() and lossy[at:].mean() >= 0.5)
 
 
 def _silent_since(recorded: Floats) -> int | None:

@@ -106,6 +106,15 @@ def test_meters_that_fall_silent_when_a_loss_begins_are_named(thieves: list[int]
     assert find(the_day(reads, MORNING + LONG + 2)) == []
 
 
+def test_a_home_that_is_switched_off_while_another_steals_is_not_named() -> None:
+    reads = with_use(lambda honest: honest[7, MORNING + 6 : MORNING + 12].fill(0))
+    stealing = reads.recorded_mwh.copy()
+    stealing[12, MORNING:] = 0
+    for after in range(7, 13):
+        found = find(the_day(replace(reads, recorded_mwh=stealing), MORNING + after))
+        assert named(found) == {12}
+
+
 def test_the_same_reads_give_the_same_findings() -> None:
     reads = stolen(0.4, [5, 17, 31])
     assert find(the_day(reads, MORNING + LONG)) == find(the_day(reads, MORNING + LONG))
