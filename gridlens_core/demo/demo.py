@@ -77,7 +77,7 @@ class Demo:
         self.keys = KeyCheck()
         self.auto = AutoPublishers(lambda tenant_id, minutes: self.publish(tenant_id, interval_minutes=minutes))
         self.lifeline = Lifeline(self.session, self.auto)
-        self._proofs = Proofs(self.session, self.desk)
+        self.proofs = Proofs(self.session, self.desk)
         self.resets: Counter[str] = Counter()  # by tenant; a story that was under way begins anew
 
     def stop(self) -> None:
@@ -91,7 +91,7 @@ class Demo:
         """Goes on with what an existing database has now, if anything came or went since the start."""
         if not self.session.site.may_put_right and self.session.adopt(self.session.look_again(self.session.database)):
             self.desk.forget()
-            self._proofs.forget()
+            self.proofs.forget()
 
     def events(self, tenant_id: str, *, active: bool = False) -> list[Event]:
         """The event log, newest first; with `active`, those not over yet."""
@@ -122,7 +122,7 @@ class Demo:
         self.session.check_tenant(tenant_id)
         self.session.require_events()
         minutes = interval_minutes or self.usual_interval(tenant_id)
-        for view_name, why in self._proofs.no_losses(tenant_id, minutes).items():
+        for view_name, why in self.proofs.no_losses(tenant_id, minutes).items():
             self.no_loss(view_name, why)
         done = [self._cycle(tenant_id, minutes, batch_rows, is_last=one == cycles) for one in range(1, cycles + 1)]
         after: Kpis | None = None
@@ -157,7 +157,7 @@ class Demo:
             fleet = self.desk.fleet_on(connection, tenant_id, latest, self.desk.today(now))
             plan = Plan(schema, fleet, wall, minutes, batch_rows, supply=self.session.site.keeps_supply)
             may_put_right, seen = self.session.site.may_put_right, None
-            proof = None if may_put_right else self._proofs.begin(connection, plan, latest, now, self.desk.today(now))
+            proof = None if may_put_right else self.proofs.begin(connection, plan, latest, now, self.desk.today(now))
             budget, last = self.desk.budget(tenant_id), trace.at(now)
             before = budget.read(connection, now) if last is None else last.kpis
             if may_put_right:
@@ -167,7 +167,7 @@ class Demo:
                 cycle, seen = publish_measured(connection, plan, self.desk.book(tenant_id), last, budget, now)
             if proof is not None:
                 looked = seen.kpis if seen is not None else self.desk.budget(tenant_id).read(connection, cycle.read_at)
-                self._proofs.check(connection, plan, proof, cycle, (before, looked))
+                self.proofs.check(connection, plan, proof, cycle, (before, looked))
             if seen is None and not is_last:
                 after = budget.read(connection, cycle.read_at)
                 seen = None if after is None else Observation(cycle.read_at, after)
