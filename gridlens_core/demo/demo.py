@@ -29,6 +29,7 @@ from gridlens_core.demo.lifeline import Lifeline, not_over
 from gridlens_core.demo.nightly import Nightly
 from gridlens_core.demo.proofs import Proofs
 from gridlens_core.demo.session import Session, StartDatabase
+from gridlens_core.demo.upcoming import upcoming
 from gridlens_core.errors import BadInputError
 from gridlens_core.explanation.ahead import publish_measured
 from gridlens_core.explanation.kpis import Kpis
@@ -43,7 +44,6 @@ from gridlens_core.publishing.publisher import (
     Cycle,
     Plan,
     lock_tenant,
-    newest_interval,
     publish_cycle,
 )
 from gridlens_core.settings import Settings
@@ -77,7 +77,7 @@ class Demo:
         self.keys = KeyCheck()
         self.auto = AutoPublishers(lambda tenant_id, minutes: self.publish(tenant_id, interval_minutes=minutes))
         self.lifeline = Lifeline(self.session, self.auto)
-        self.proofs = Proofs(self.session, self.desk)
+        self._proofs = Proofs(self.session, self.desk)
         self.resets: Counter[str] = Counter()  # by tenant; a story that was under way begins anew
 
     def stop(self) -> None:
@@ -91,7 +91,7 @@ class Demo:
         """Goes on with what an existing database has now, if anything came or went since the start."""
         if not self.session.site.may_put_right and self.session.adopt(self.session.look_again(self.session.database)):
             self.desk.forget()
-            self.proofs.forget()
+            self._proofs.forget()
 
     def events(self, tenant_id: str, *, active: bool = False) -> list[Event]:
         """The event log, newest first; with `active`, those not over yet."""
@@ -122,7 +122,7 @@ class Demo:
         self.session.check_tenant(tenant_id)
         self.session.require_events()
         minutes = interval_minutes or self.usual_interval(tenant_id)
-        for view_name, why in self.proofs.no_losses(tenant_id, minutes).items():
+        for view_name, why in self._proofs.no_losses(tenant_id, minutes).items():
             self.no_loss(view_name, why)
         done = [self._cycle(tenant_id, minutes, batch_rows, is_last=one == cycles) for one in range(1, cycles + 1)]
         after: Kpis | None = None
@@ -147,37 +147,33 @@ class Demo:
 
         is_last : the KPIs after it are read with the moment that viewers will see
         """
-        schema, trace = self.session.schema, self.desk.trace(tenant_id)
+        trace = self.desk.trace(tenant_id)
         self.nightly.prepare(tenant_id, minutes, self.desk.fleet)
         with self.session.transaction() as connection:
-            lock_tenant(connection, tenant_id)
-            wall = self.session.wall(tenant_id)
-            latest = newest_interval(connection, schema, tenant_id)
-            now = grid_clock(latest, wall, minutes)
-            fleet = self.desk.fleet_on(connection, tenant_id, latest, self.desk.today(now))
-            plan = Plan(schema, fleet, wall, minutes, batch_rows, supply=self.session.site.keeps_supply)
-            may_put_right, seen = self.session.site.may_put_right, None
-            proof = None if may_put_right else self.proofs.begin(connection, plan, latest, now, self.desk.today(now))
+            coming = upcoming(connection, self.session, self.desk, tenant_id, minutes, batch_rows)
+            plan, now, seen = coming.plan, coming.now, None
+            proof = self._proofs.begin(connection, coming)
             budget, last = self.desk.budget(tenant_id), trace.at(now)
             before = budget.read(connection, now) if last is None else last.kpis
-            if may_put_right:
+            if self.session.site.may_put_right:
                 cycle = publish_cycle(connection, plan, grid_now=now, lock=False)
             else:
                 last = last or (None if before is None else Observation(now, before))
                 cycle, seen = publish_measured(connection, plan, self.desk.book(tenant_id), last, budget, now)
+            after = None if seen is None else seen.kpis
+            if after is None and (proof is not None or not is_last):
+                after = (budget if proof is None else self.desk.budget(tenant_id)).read(connection, cycle.read_at)
             if proof is not None:
-                looked = seen.kpis if seen is not None else self.desk.budget(tenant_id).read(connection, cycle.read_at)
-                self.proofs.check(connection, plan, proof, cycle, (before, looked))
-            if seen is None and not is_last:
-                after = budget.read(connection, cycle.read_at)
-                seen = None if after is None else Observation(cycle.read_at, after)
-        schema.published[tenant_id] = cycle.read_at
+                self._proofs.check(connection, plan, proof, cycle, (before, after))
+            if seen is None and after is not None and not is_last:
+                seen = Observation(cycle.read_at, after)
+        plan.schema.published[tenant_id] = cycle.read_at
         with self.after.optional(tenant_id, "What was seen of a cycle"):
             if seen is not None:
                 trace.observe(seen)
             if cycle.is_last_of_day(self.settings.timezone):
                 self.desk.close_day(tenant_id)
-            self.nightly.went_on(fleet, cycle)
+            self.nightly.went_on(plan.fleet, cycle)
         return cycle, before
 
     def why_not(self, event_type: str) -> str | None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 import sqlalchemy as sa
 
-from gridlens_core.clock import grid_now as grid_clock
 from gridlens_core.database.reads import Read, reads_of
 from gridlens_core.demo.desk import KpiDesk
 from gridlens_core.demo.session import Session
+from gridlens_core.demo.upcoming import Upcoming, upcoming
 from gridlens_core.explanation.ahead import Budget
 from gridlens_core.explanation.kpis import Kpis
 from gridlens_core.explanation.supply import supply_goes_on
@@ -20,14 +20,14 @@ from gridlens_core.explanation.under_theft import moves, no_loss, theft_of_all
 from gridlens_core.meters.emulator import Span, emulate
 from gridlens_core.meters.events import Event
 from gridlens_core.publishing.playback import play_back_latest
-from gridlens_core.publishing.publisher import Cycle, Plan, check_stands, lock_tenant, newest_interval, write_reads
+from gridlens_core.publishing.publisher import Cycle, Plan, check_stands, write_reads
 
 Key = tuple[str, date]  # a tenant and its local day
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What one cycle is to prove.
+    """What one cycle is to prove: one of the two at the least.
 
     there : the reads of its interval before it; None where it is proven that reads stand
     supply : whether it is still to be proven that the supply goes on
@@ -55,24 +55,18 @@ class Proofs:
         self._supplied.clear()
         self._losses.clear()
 
-    def take_losses_as_they_are(self, tenant_id: str) -> None:
-        """Lets a tenant's losses stand without a trial."""
-        self._losses.add(tenant_id)
-
-    def begin(
-        self, connection: sa.Connection, plan: Plan, latest: datetime | None, now: datetime, today: date
-    ) -> Proof:
-        """What the next cycle is to prove; raises DatabaseRefusedError where the history does not play back.
-
-        latest : the newest interval of the history, None where there is none; now : the grid clock
-        """
-        schema, fleet = plan.schema, plan.fleet
-        key, span, there = (fleet.tenant_id, today), Span(now, plan.interval_minutes), None
+    def begin(self, connection: sa.Connection, cycle: Upcoming) -> Proof | None:
+        """What the next cycle is to prove, None for nothing; raises DatabaseRefusedError where the history cannot be
+        played back."""
+        schema, fleet, there = cycle.plan.schema, cycle.plan.fleet, None
+        key = (fleet.tenant_id, cycle.today)
+        if self._session.site.may_put_right or key in self._stand & self._supplied:
+            return None
         if key not in self._stand:
-            if fleet.habits is not None and latest is not None:
-                play_back_latest(connection, schema, fleet, latest, today).require()
-            there = list(reads_of(connection, schema, fleet.tenant_id, at=span.end, meters=fleet.meter_ids))
-        return Proof(key, span, there, supply=key not in self._supplied)
+            if fleet.habits is not None and cycle.latest is not None:
+                play_back_latest(connection, schema, fleet, cycle.latest, cycle.today).require()
+            there = list(reads_of(connection, schema, fleet.tenant_id, at=cycle.span.end, meters=fleet.meter_ids))
+        return Proof(key, cycle.span, there, supply=key not in self._supplied)
 
     def no_losses(self, tenant_id: str, minutes: int) -> dict[str, str]:
         """Before the first cycle, by view why its "loss" is none: an interval is tried clean and with everything
@@ -81,33 +75,22 @@ class Proofs:
         if session.site.may_put_right or tenant_id in self._losses:
             return {}
         with session.transaction() as connection:
-            lock_tenant(connection, tenant_id)
-            wall, latest = session.wall(tenant_id), newest_interval(connection, session.schema, tenant_id)
-            now = grid_clock(latest, wall, minutes)
-            fleet = self._desk.fleet_on(connection, tenant_id, latest, self._desk.today(now))
-            plan, span, budget = (
-                Plan(session.schema, fleet, wall, minutes),
-                Span(now, minutes),
-                self._desk.budget(tenant_id),
-            )
-            clean, stolen = (
-                self._tried(connection, plan, span, events, budget) for events in ([], [theft_of_all(fleet, span)])
-            )
+            cycle, budget = upcoming(connection, session, self._desk, tenant_id, minutes), self._desk.budget(tenant_id)
+            theft = theft_of_all(cycle.plan.fleet, cycle.span)
+            clean, stolen = (self._tried(connection, cycle, events, budget) for events in ([], [theft]))
         if clean is None or stolen is None:
             return {}
         self._losses.add(tenant_id)
         return {view: no_loss(session.schema, view) for view, moved in moves(clean, stolen) if moved < 0}
 
     @staticmethod
-    def _tried(
-        connection: sa.Connection, plan: Plan, span: Span, events: Sequence[Event], budget: Budget
-    ) -> Kpis | None:
+    def _tried(connection: sa.Connection, cycle: Upcoming, events: Sequence[Event], budget: Budget) -> Kpis | None:
         if not budget.fits():
             return None
         trial = connection.begin_nested()
         try:
-            write_reads(connection, plan.schema, emulate(plan.fleet, span, events, 0.0))
-            return budget.read(connection, span.end)
+            write_reads(connection, cycle.plan.schema, emulate(cycle.plan.fleet, cycle.span, events, 0.0))
+            return budget.read(connection, cycle.span.end)
         finally:
             trial.rollback()
 
@@ -123,8 +106,6 @@ class Proofs:
 
         looks : the KPIs before the cycle and after it, None where the views did not say them in time
         """
-        if proof.there is None and not proof.supply:
-            return
         sent = emulate(plan.fleet, proof.span, cycle.events, plan.fleet.missing_share)
         if proof.there is not None:
             check_stands(connection, plan.schema, sent, proof.there)
