@@ -22,8 +22,9 @@ from gridlens_core.database.event_log import events_in_window
 from gridlens_core.errors import GridLensError
 from gridlens_core.explanation.kpis import Kpis, ReadKpis
 from gridlens_core.explanation.rehearsal import run_ahead
-from gridlens_core.explanation.trace import Observation, reason_of, replace_whole
+from gridlens_core.explanation.trace import Observation
 from gridlens_core.explanation.why import EXACT, Measured, difference
+from gridlens_core.files import reason_of, replace_whole
 from gridlens_core.meters.emulator import Span
 from gridlens_core.meters.events import Event
 from gridlens_core.publishing.publisher import Cycle, Plan, publish_cycle

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from gridlens_core.explanation.cases import Case, Cases, State, decided, followed, taken_back
 from gridlens_core.explanation.moment import Moment
-from gridlens_core.explanation.trace import alone, reason_of, replace_whole
+from gridlens_core.files import alone, reason_of, replace_whole
 
 MOST_BYTES = 4_000_000  # a longer file is none of ours
 

@@ -5,29 +5,23 @@ of a bounded size, and processes that share a data directory share it."""
 from __future__ import annotations
 
 import logging
-import os
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from errno import ETIMEDOUT
 from pathlib import Path
 from threading import Lock
 
-from fasteners import InterProcessLock  # type: ignore[import-untyped]
 from pydantic import TypeAdapter
 
 from gridlens_core.explanation.kpis import Kpis
 from gridlens_core.explanation.why import Measured
+from gridlens_core.files import alone, reason_of, replace_whole
 
 KEEP = 400  # observations: four days of 15-minute intervals
 MOST_BYTES = 4_000_000  # a longer file is written anew with the newest half of that
-LOCK_SECONDS = 1.0  # to wait for another process that writes
 
 log = logging.getLogger(__name__)
-
-_writing = Lock()
 
 
 @dataclass(frozen=True)
@@ -131,35 +125,6 @@ class Trace:
 
     def _begin_anew(self) -> None:
         self._seen, self._file, self._read_up_to = [], -1, 0
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """While no other process writes a file; raises OSError, or RuntimeError where the file system knows no locks."""
-    lock = InterProcessLock(path.with_suffix(".lock"))
-    with _writing:  # it keeps processes apart, not threads
-        if not lock.acquire(timeout=LOCK_SECONDS):
-            raise TimeoutError(ETIMEDOUT, "another process does not let go of the file")
-        try:
-            yield
-        finally:
-            lock.release()
-
-
-def reason_of(error: Exception) -> str:
-    """What the system said, without the path of a file."""
-    return getattr(error, "strerror", None) or "the file system does not allow it"
-
-
-def replace_whole(path: Path, content: bytes) -> None:
-    """Puts a file in the place of another at once: no reader sees half of it, and no full disk leaves half of it."""
-    fresh = path.with_suffix(f".new-{os.getpid()}")
-    try:
-        fresh.write_bytes(content)
-        fresh.replace(path)
-    finally:
-        with suppress(OSError):
-            fresh.unlink(missing_ok=True)
 
 
 def _line(observation: Observation) -> bytes:

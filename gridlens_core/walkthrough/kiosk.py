@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 
 from gridlens_core.errors import NotOnExistingDatabaseError
-from gridlens_core.explanation.trace import replace_whole
+from gridlens_core.files import replace_whole
 
 KIOSK_FILE = "kiosk.json"
 EXISTING = "A loop publishes without end, so it is for the local database only."

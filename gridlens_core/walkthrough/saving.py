@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gridlens_core.display.own_numbers import OwnNumbers
 from gridlens_core.errors import SettingsError
-from gridlens_core.explanation.trace import reason_of, replace_whole
+from gridlens_core.files import reason_of, replace_whole
 from gridlens_core.walkthrough.story import OWN_STORY, STORY_FILE, load_story
 
 TABLE = "worth"
