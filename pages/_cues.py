@@ -7,7 +7,6 @@ from pathlib import Path
 
 import streamlit as st
 
-from gridlens_core.walkthrough.director import Director
 from pages import _data, _frame, _triggers
 
 HERE = Path(__file__).parent
@@ -31,11 +30,11 @@ def _grid_now(news: _data.News) -> str:
     return "" if news.pulse is None else news.pulse.grid_now.isoformat()
 
 
-def tell(what: Callable[[Director], None], said: str, tenant: str) -> None:
+def tell(what: Callable[[], None], said: str) -> None:
     """Tells the director; the act then plays by itself."""
 
     def told() -> str:
-        what(_data.director(tenant))
+        what()
         st.session_state["walk_asked"] = True
         return said
 
@@ -43,11 +42,11 @@ def tell(what: Callable[[Director], None], said: str, tenant: str) -> None:
 
 
 def _next(tenant: str, seen: str) -> None:
-    tell(lambda director: director.next(int(seen)), "The next act is under way.", tenant)
+    tell(lambda: _data.director(tenant).next(int(seen)), "The next act is under way.")
 
 
 def _back(tenant: str, seen: str) -> None:
-    tell(lambda director: director.back(int(seen)), "Back to the act before.", tenant)
+    tell(lambda: _data.director(tenant).back(int(seen)), "Back to the act before.")
 
 
 def _publish(tenant: str, seen: str) -> None:

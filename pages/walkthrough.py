@@ -1,6 +1,5 @@
 """The walkthrough: the story in acts, played for the presenter, with the rehearsed path beside the real one."""
 
-from collections.abc import Callable
 from functools import partial
 
 import streamlit as st
@@ -14,7 +13,7 @@ from gridlens_core.explanation.money import Money, money_of
 from gridlens_core.explanation.receipts import Receipt
 from gridlens_core.walkthrough.scene import Scene
 from gridlens_core.walkthrough.story import watched
-from pages import _audience_address, _data, _expected, _frame, _leave_behind, _live, _look, _room, _worth
+from pages import _audience_address, _cues, _data, _expected, _frame, _leave_behind, _live, _look, _room, _worth
 
 # Heights in pixels; together they fill a screen of 1440 x 900.
 SAY_HEIGHT, CARD_HEIGHT, CHART_HEIGHT, TITLE_HEIGHT = 129, 160, 218, 26
@@ -52,23 +51,12 @@ def money() -> Money:
     return money_of(_data.receipts(tenant), since, pulse.grid_now, tariff)
 
 
-def play(what: Callable[[], None], said: str) -> None:
-    """Tells the director; the act then plays by itself."""
-
-    def tell() -> str:
-        what()
-        st.session_state["walk_asked"] = True
-        return said
-
-    _frame.act(tell)
-
-
 def set_paused(wanted: bool) -> None:
     """Holds the act, or goes on with it."""
     if wanted:
-        play(director.pause, "Held; the act goes on when you say so.")
+        _cues.tell(director.pause, "Held; the act goes on when you say so.")
     else:
-        play(director.resume, "Going on.")
+        _cues.tell(director.resume, "Going on.")
 
 
 def set_autopilot(wanted: bool) -> None:
@@ -78,7 +66,7 @@ def set_autopilot(wanted: bool) -> None:
         if director.scene().autopilot != wanted:
             director.autopilot(wanted)
 
-    play(switch, "The autopilot plays act after act." if wanted else "The autopilot is off.")
+    _cues.tell(switch, "The autopilot plays act after act." if wanted else "The autopilot is off.")
 
 
 def set_loop(wanted: bool) -> None:
@@ -88,7 +76,7 @@ def set_loop(wanted: bool) -> None:
         if director.scene().loops != wanted:
             director.loop(wanted)
 
-    play(switch, "The story plays in a loop." if wanted else "The loop is off.")
+    _cues.tell(switch, "The story plays in a loop." if wanted else "The loop is off.")
 
 
 def jump(number: int) -> None:
@@ -99,7 +87,7 @@ def jump(number: int) -> None:
         if not (now.playing and now.heads_for == number):
             director.jump(number)
 
-    play(go, f"{acts[number].title}: under way.")
+    _cues.tell(go, f"{acts[number].title}: under way.")
 
 
 def act_line(number: int, now: Scene) -> str:
@@ -134,7 +122,7 @@ def controls() -> None:
         "Next" if now.act is not None else "Begin",
         key="walk_next",
         does=now.heads_for,
-        on_click=play,
+        on_click=_cues.tell,
         args=(partial(director.next, now.heads_for), "The next act is under way."),
         icon=":material/skip_next:",
         width="stretch",
@@ -145,7 +133,7 @@ def controls() -> None:
             "Back",
             key="walk_back",
             does=now.heads_for,
-            on_click=play,
+            on_click=_cues.tell,
             args=(partial(director.back, now.heads_for), "Back to the act before."),
             icon=":material/undo:",
             width="stretch",
@@ -155,7 +143,7 @@ def controls() -> None:
             "Replay",
             key="walk_replay",
             does=now.plays,
-            on_click=play,
+            on_click=_cues.tell,
             args=(partial(director.replay, now.plays), "This act again."),
             icon=":material/replay:",
             width="stretch",
