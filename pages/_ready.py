@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import streamlit as st
 
 from gridlens_core.demo.readiness import Check, readiness
+from gridlens_core.display import sentences
 from pages import _audience_address, _data, _frame, _look
 
 KNOCK_SECONDS, KNOCK_AGAIN_SECONDS = 0.3, 15
@@ -67,4 +68,4 @@ def lines(tenant_id: str) -> None:
     """Every check in a line of its own."""
     for one in checks(tenant_id):
         icon = ":green[:material/check_circle:]" if one.ok else ":orange[:material/warning:]"
-        st.markdown(f"{icon} {_look.plain(one.said[:1].upper() + one.said[1:])}")
+        st.markdown(f"{icon} {_look.plain(sentences.capital(one.said))}")

@@ -18,7 +18,6 @@ from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, local_day
 from gridlens_core.clock import grid_now as grid_clock
 from gridlens_core.database.connection import STATEMENT_TIMEOUT_S
 from gridlens_core.database.reads import read_times
-from gridlens_core.database.schema import SUSPICIOUS
 from gridlens_core.demo.latest import Answer, Latest
 from gridlens_core.demo.measuring import Improve, Measurer
 from gridlens_core.demo.session import Session, kept_in
@@ -185,10 +184,7 @@ class KpiDesk:
     def evidence(self, moment: Moment, meter_id: str) -> MeterEvidence:
         """Why a meter is named at a moment, or why it is not."""
         moment.fleet.check_target(None, meter_id)
-        view = moment.schema.views.get(SUSPICIOUS)
-        rows = by_role(view, moment.rows[SUSPICIOUS]) if view is not None else []
-        by_meter = {row["meter_id"]: row.get("evidence") for row in rows}
-        told = Told(by_meter, moment.suspected, moment.site.rule_is_known)
+        told = Told(moment.evidence, moment.suspected, moment.site.rule_is_known)
         with self._session.transaction(read_only=True) as connection:
             found = moment.site.expected(connection, moment.schema, moment.fleet, meter_id, moment.grid_now)
         return meter_evidence(meter_id, found, moment.fleet, moment.kpis, moment.grid_now, told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import floor, log10
 
 from gridlens_core import words
+from gridlens_core.display.sentences import capital
 from gridlens_core.explanation.worth import HIT_RATE, HIT_RATE_SOURCE, INPUTS, Range, Worth
 
 TITLE = "What is it worth to you?"
@@ -110,7 +111,7 @@ def in_short(worth: Worth) -> str:
 def basis(worth: Worth) -> str:
     """Each number that goes in with where it is from, as running text."""
     said = "; ".join(f"{label.lower()} {number} ({source})" for label, number, source in basis_rows(worth))
-    return f"{said[0].upper()}{said[1:]}."
+    return f"{capital(said)}."
 
 
 def value(name: str, number: float | Range) -> str:

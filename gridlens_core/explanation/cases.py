@@ -10,7 +10,7 @@ from statistics import median
 from typing import Literal
 
 from gridlens_core.clock import local_day
-from gridlens_core.database.schema import FEEDER_LOSS, SUSPICIOUS
+from gridlens_core.database.schema import FEEDER_LOSS
 from gridlens_core.errors import BadInputError
 from gridlens_core.explanation.detection import is_voltage_issue
 from gridlens_core.explanation.kpis import Kpis, by_role
@@ -87,7 +87,7 @@ def followed(cases: Cases, at: Moment) -> Cases:
     found, before = cases.all, cases.seen_until
     for seen in at.history:
         if before is None or seen.grid_now > before:
-            told = _told(at) if seen.grid_now == at.grid_now else {}
+            told = at.evidence if seen.grid_now == at.grid_now else {}
             found = _named(found, named_by_feeder(seen.kpis, at.fleet, told), before, seen.grid_now)
             before = seen.grid_now
     return Cases(_bounded([_with_losses(one, at) if one.is_live else one for one in found]), before)
@@ -116,7 +116,7 @@ def decided(cases: Cases, number: int, state: State, grid_now: datetime) -> Case
     return replace(cases, all=tuple(changed if one is case else one for one in cases.all))
 
 
-def named_by_feeder(kpis: Kpis, fleet: Fleet, told: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
+def named_by_feeder(kpis: Kpis, fleet: Fleet, told: Mapping[str, str | None]) -> Mapping[str, Mapping[str, str]]:
     """By feeder the meters that are named for their consumption, each with the evidence."""
     feeder_of = dict(zip(fleet.meter_ids, fleet.feeder_ids, strict=True))
     found: dict[str, dict[str, str]] = {}
@@ -125,13 +125,6 @@ def named_by_feeder(kpis: Kpis, fleet: Fleet, told: Mapping[str, str]) -> Mappin
             evidence = told.get(meter) or issue.replace("_", " ").lower()
             found.setdefault(feeder_of[meter], {})[meter] = evidence[:MOST_LETTERS]
     return found
-
-
-def _told(at: Moment) -> Mapping[str, str]:
-    """The view's own evidence, by meter."""
-    view = at.schema.views.get(SUSPICIOUS)
-    rows = [] if view is None else by_role(view, at.rows[SUSPICIOUS])
-    return {row["meter_id"]: row["evidence"] for row in rows if row.get("evidence")}
 
 
 def _named(

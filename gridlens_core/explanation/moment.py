@@ -16,10 +16,10 @@ from gridlens_core.clock import DEFAULT_INTERVAL_MINUTES, day_start, local_day
 from gridlens_core.clock import grid_now as grid_clock
 from gridlens_core.database.event_log import latest_events
 from gridlens_core.database.reads import Read, reads_of
-from gridlens_core.database.schema import FEEDER_LOSS, KPI_VIEWS, Schema
+from gridlens_core.database.schema import FEEDER_LOSS, KPI_VIEWS, SUSPICIOUS, Schema
 from gridlens_core.explanation.days import ClosedDays
 from gridlens_core.explanation.energy import FeederInterval, times_of
-from gridlens_core.explanation.kpis import Kpis, ViewRows, kpis_from
+from gridlens_core.explanation.kpis import Kpis, ViewRows, by_role, kpis_from
 from gridlens_core.explanation.receipts import Receipt, receipt_of
 from gridlens_core.explanation.site import Site
 from gridlens_core.explanation.trace import Observation
@@ -110,6 +110,13 @@ class Moment:
     def todays(self) -> list[Event]:
         """Events whose window touches the running day up to the grid clock."""
         return [one for one in self.events if one.overlaps(self.midnight, self.grid_now)]
+
+    @property
+    def evidence(self) -> dict[str, str | None]:
+        """What the suspicious-meters view says of each meter it lists."""
+        view = self.schema.views.get(SUSPICIOUS)
+        rows = [] if view is None else by_role(view, self.rows[SUSPICIOUS])
+        return {row["meter_id"]: row.get("evidence") for row in rows}
 
     @property
     def suspected(self) -> dict[str, str]:

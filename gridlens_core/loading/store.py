@@ -51,7 +51,7 @@ def store(connection: sa.Connection, plan: Plan, report: Report) -> Loaded:
          in zip(plan.reads.meter[estimated].tolist(), plan.reads.end[estimated].tolist(), strict=True)),
     )  # fmt: skip
     loaded = _loaded(plan)
-    remember(connection, loaded, loaded.found)
+    remember(connection, loaded)
     connection.exec_driver_sql("SET LOCAL session_replication_role TO DEFAULT")
     _check(connection, plan)
     return loaded

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -55,12 +55,12 @@ def loaded_tenants(connection: sa.Connection) -> dict[str, Loaded]:
             for row in rows}  # fmt: skip
 
 
-def remember(connection: sa.Connection, loaded: Loaded, found: Sequence[Mapping[str, str]]) -> None:
+def remember(connection: sa.Connection, loaded: Loaded) -> None:
     """Enters one."""
     values = {name: getattr(loaded, name) for name in (
         "tenant_id", "files", "ends_at", "goes_with_clock", "interval_minutes", "reads", "missing", "modelled_voltage",
     )}  # fmt: skip
-    connection.execute(query(LOADED, "remember"), {**values, "found": json.dumps(list(found))})
+    connection.execute(query(LOADED, "remember"), {**values, "found": json.dumps(list(loaded.found))})
 
 
 def forget(connection: sa.Connection, tenant_id: str) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from gridlens_core import words
 from gridlens_core.demo.checkpoint import Checkpoint, checkpoint, go_back
 from gridlens_core.demo.demo import Demo
+from gridlens_core.display.sentences import capital
 from gridlens_core.explanation.rehearsal import Rehearsal
 from gridlens_core.meters.events import Event, kind_of
 from gridlens_core.meters.rings import together
@@ -140,5 +141,4 @@ class Steps:
 
 
 def _named(events: Sequence[Event]) -> str:
-    text = words.and_list([event.title for event in together(events)])
-    return text[0].upper() + text[1:]
+    return capital(words.and_list([event.title for event in together(events)]))

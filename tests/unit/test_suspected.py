@@ -62,15 +62,15 @@ def look(
         }
         for back, pct in loss
     ]
-    told = [{"meter_id": meter, "evidence": evidence} for meter in (named[-1] if named else {})]
     made = SimpleNamespace(
         tenant_id="DEMO_TENANT", timezone="America/Chicago", grid_now=FROZEN + number * QUARTER, fleet=FLEET,
         pulse=SimpleNamespace(taken_at=float(number)),
         history=tuple(
             Observation(FROZEN + (begins + n) * QUARTER, Kpis(DAY, named=names)) for n, names in enumerate(named)
         ),
-        schema=SimpleNamespace(views={cases_module.SUSPICIOUS: LOSS_VIEW, cases_module.FEEDER_LOSS: LOSS_VIEW}),
-        rows={cases_module.SUSPICIOUS: told, cases_module.FEEDER_LOSS: [row for row in rows if row["day"] == DAY]},
+        schema=SimpleNamespace(views={cases_module.FEEDER_LOSS: LOSS_VIEW}),
+        evidence=dict.fromkeys(named[-1] if named else {}, evidence),
+        rows={cases_module.FEEDER_LOSS: [row for row in rows if row["day"] == DAY]},
         closed={cases_module.FEEDER_LOSS: [row for row in rows if row["day"] != DAY]},
         events=events, truth=lambda one: truths[id(one)],
     )  # fmt: skip
