@@ -19,7 +19,8 @@ from gridlens_core.demo.demo import Demo
 from gridlens_core.display.branding import Brand
 from gridlens_core.leave_behind.brief import Brief, brief_of
 from gridlens_core.meters.events import EventRequest
-from gridlens_core.publishing.seeding import prepare_local
+from gridlens_core.meters.fleet import Fleet
+from gridlens_core.publishing.seeding import local_fleet, prepare_local
 from gridlens_core.settings import Settings
 
 # Machines differ in speed, and a failure prints the example it found.
@@ -188,6 +189,19 @@ def open_database() -> Iterator[Callable[..., Database]]:
 def local(new_database: Callable[..., str], seeded_template: str, open_database: Callable[..., Database]) -> Database:
     """A fresh copy of the seeded local database, without a Demo around it."""
     return open_database(new_database(seeded_template), is_local=True)
+
+
+@pytest.fixture
+def connection(local: Database) -> Iterator[sa.Connection]:
+    """A connection to `local`; what is not committed is gone after the test."""
+    with local.engine.connect() as connection:
+        yield connection
+
+
+@pytest.fixture
+def fleet(local: Database) -> Fleet:
+    """The meters of `local`."""
+    return local_fleet(local, Settings(**SMALL_FLEET), TENANT)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from helpers import FROZEN, READS, SMALL_FLEET, TENANT, catalogue, checksums, lost_wh
+from helpers import FROZEN, READS, TENANT, catalogue, checksums, lost_wh
 
 from gridlens_core.clock import day_start, local_day
 from gridlens_core.database.connection import Database
@@ -17,22 +17,9 @@ from gridlens_core.meters.emulator import Span, emulate
 from gridlens_core.meters.fleet import Fleet, fleet_of, synthetic_fleet
 from gridlens_core.publishing import baseline
 from gridlens_core.publishing.publisher import publish_span, write_reads
-from gridlens_core.publishing.seeding import local_fleet
-from gridlens_core.settings import Settings
 
 ZONE = "America/Chicago"
 DAY = date(2026, 11, 18)
-
-
-@pytest.fixture
-def connection(local: Database) -> Iterator[sa.Connection]:
-    with local.engine.connect() as connection:
-        yield connection
-
-
-@pytest.fixture
-def fleet(local: Database) -> Fleet:
-    return local_fleet(local, Settings(**SMALL_FLEET), TENANT)
 
 
 def test_applying_it_again_changes_nothing(local: Database) -> None:

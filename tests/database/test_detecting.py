@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from helpers import FROZEN, READS, SMALL_FLEET, TENANT, event
+from helpers import FROZEN, READS, TENANT, event
 
 from gridlens_core.clock import local_day
-from gridlens_core.database.connection import Database
 from gridlens_core.database.discovery import discover
 from gridlens_core.database.schema import Schema
 from gridlens_core.meters.fleet import Fleet
 from gridlens_core.publishing import baseline
 from gridlens_core.publishing.detecting import detect
 from gridlens_core.publishing.publisher import Plan, publish_cycle
-from gridlens_core.publishing.seeding import local_fleet
-from gridlens_core.settings import Settings
 
 ZONE = "America/Chicago"
 DAY = local_day(FROZEN, ZONE)
 QUARTER = timedelta(minutes=15)
 NAMED = "SELECT meter_id FROM v_kpi_suspicious_meters_daily WHERE issue = 'CONSUMPTION_DROP'"
-
-
-@pytest.fixture
-def connection(local: Database) -> Iterator[sa.Connection]:
-    with local.engine.connect() as connection:
-        yield connection
-
-
-@pytest.fixture
-def fleet(local: Database) -> Fleet:
-    return local_fleet(local, Settings(**SMALL_FLEET), TENANT)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -27,12 +27,6 @@ DAY = date(2026, 11, 18)
 YESTERDAY = date(2026, 11, 17)
 ROLLUP = "feeder_interval_reads"
 EXPECTATIONS = ("meter_expectation", "feeder_hour_expectation", "feeder_expectation")
-
-
-@pytest.fixture
-def connection(local: Database) -> Iterator[sa.Connection]:
-    with local.engine.connect() as connection:
-        yield connection
 
 
 def rows(connection: sa.Connection, statement: str) -> list[Any]:
